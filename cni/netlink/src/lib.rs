@@ -1,0 +1,1 @@
+//! The one place that talks route, nf_tables and conntrack netlink.

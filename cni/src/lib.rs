@@ -1,0 +1,1 @@
+//! The CNI plugins bridge, host-local, loopback and portmap.

@@ -1,0 +1,1 @@
+//! The shared vocabulary of the API: quantities, defaults, validation, QoS.

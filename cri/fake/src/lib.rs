@@ -1,0 +1,1 @@
+//! An in-memory CRI server for tests, over a real unix socket.

@@ -1,0 +1,1 @@
+//! The CRI v1 client, containerd specifics and OCI image building.

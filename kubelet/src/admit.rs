@@ -1,0 +1,1 @@
+//! Pure admission of a pod to this node.

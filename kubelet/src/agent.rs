@@ -1,0 +1,1 @@
+//! Wiring: owns every task and the drain.

@@ -1,0 +1,1 @@
+//! The cgroup tree of QoS classes and pods.

@@ -1,0 +1,1 @@
+//! Garbage collection of containers, sandboxes, directories and images.

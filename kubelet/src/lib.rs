@@ -1,0 +1,22 @@
+//! The node agent.
+
+pub mod admit;
+pub mod agent;
+pub mod cgroup;
+pub mod checkpoint;
+pub mod collect;
+pub mod config;
+pub mod execute;
+pub mod journal;
+pub mod logs;
+pub mod metrics;
+pub mod model;
+pub mod observe;
+pub mod pod_source;
+pub mod probe;
+pub mod reconcile;
+pub mod serve;
+pub mod spec;
+pub mod stats;
+pub mod status;
+pub mod volume;

@@ -1,0 +1,1 @@
+//! Plain values that the reconciler decides on.

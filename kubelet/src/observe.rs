@@ -1,0 +1,1 @@
+//! From the runtime and the kernel to observed values.

@@ -1,0 +1,1 @@
+//! The pure pod state machine.

@@ -1,0 +1,1 @@
+//! Pure translation of a pod into CRI configuration.

@@ -1,0 +1,1 @@
+//! Usage of node, pods and containers.

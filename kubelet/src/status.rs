@@ -1,0 +1,1 @@
+//! PodStatus from what is observed.

@@ -1,0 +1,3 @@
+//! The multi-call door: picks a program by `argv[0]` or the first argument.
+
+fn main() {}

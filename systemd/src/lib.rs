@@ -1,0 +1,1 @@
+//! Turning a host into a node: preflight, containerd set-up, up and down.

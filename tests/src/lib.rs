@@ -1,0 +1,1 @@
+//! The test harness, end-to-end suites, architecture tests and benchmarks.
