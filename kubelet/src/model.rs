@@ -1,1 +1,20 @@
-//! Plain values that the reconciler decides on.
+//! Plain values that the node agent decides on: what is wanted, what is seen, what is remembered,
+//! and what to do next.
+//!
+//! Nothing here performs input or output, reads a clock, or knows CRI's wire types. The reconciler
+//! (`crate::reconcile`) is a function over these values; `crate::execute` turns [`Action`]s into
+//! calls and answers each with an [`Event`].
+
+pub mod action;
+pub mod desired;
+pub mod event;
+pub mod memory;
+pub mod observed;
+pub mod time;
+
+pub use action::{Action, Key, KillReason};
+pub use desired::{ContainerSpec, DesiredPod, PodOrigin, PodSpec, PodUid, ProbeKind, Role};
+pub use event::{Done, Event, FailReason};
+pub use memory::PodMemory;
+pub use observed::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox};
+pub use time::{Mono, Now};
