@@ -1,3 +1,100 @@
-//! The multi-call door: picks a program by `argv[0]` or the first argument.
+//! The multi-call door: `argv[0]` or the first argument picks the program, which gets the rest.
+//! The choice comes before anything is set up, because a CNI plugin lives for a millisecond.
 
-fn main() {}
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What a program gets: its name and the arguments after it.
+type Program = fn(&str, &[OsString]) -> ExitCode;
+
+const PROGRAMS: &[(&str, Program)] = &[];
+
+/// Programs of the finished system that this build does not hold.
+const NOT_YET: &[&str] = &[
+    "kube-proxy",
+    "kube-apiserver",
+    "kube-scheduler",
+    "kube-controller-manager",
+    "cloud-controller-manager",
+    "csi-hostpath",
+    "csi-nfs",
+    "join",
+    "token",
+    "certs",
+    "snapshot",
+];
+
+const HELP: &str = "\
+Kubernetes built from the node up: one static binary.
+
+Usage: keelson PROGRAM [OPTION]...
+
+A host becomes a node:
+  up        start a private containerd and the kubelet, and run the pods of a folder
+  down      stop them and take everything away that they made
+  status    what runs, and what each pod waits for
+  why POD   the decisions behind the state of one pod
+  image     build an image from a folder, build the pause image, import an archive
+
+The parts on their own (also chosen by the name the binary is called by):
+  kubelet                               the node agent
+  bridge host-local loopback portmap    CNI plugins
+
+Examples:
+  keelson up --demo                     a node with two pods that talk to each other
+  keelson up --manifests /etc/pods      a node which runs what is in that folder
+  keelson why web -n default            why is that pod not ready?
+  keelson image build --tag local/www:1 --entrypoint /bin/httpd ROOTFS www.tar
+  keelson down --purge                  stop, and forget images and state too
+
+`keelson PROGRAM --help` says more. Options: --help, --version.
+";
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let called = args.first().map(base_name).unwrap_or_default();
+    if let Some(program) = program(&called) {
+        return program(&called, &args[1..]);
+    }
+    let Some(name) = args.get(1).map(base_name) else {
+        eprint!("{HELP}");
+        return ExitCode::from(2);
+    };
+    match program(&name) {
+        Some(program) => program(&name, &args[2..]),
+        None => answer(&name),
+    }
+}
+
+fn base_name(name: &OsString) -> String {
+    Path::new(name)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn program(name: &str) -> Option<Program> {
+    PROGRAMS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, program)| *program)
+}
+
+/// Answers what is not a program: a wish for help, a program to come, or a slip.
+fn answer(name: &str) -> ExitCode {
+    match name {
+        "--help" | "-h" | "help" => print!("{HELP}"),
+        "--version" | "-V" | "version" => println!("keelson {}", env!("CARGO_PKG_VERSION")),
+        _ if NOT_YET.contains(&name) => {
+            eprintln!("keelson: {name} is not supported yet: this build holds the node only");
+            return ExitCode::from(2);
+        }
+        _ => {
+            eprintln!("keelson: there is no program {name}: `keelson --help` lists them");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,53 @@
+# The project's commands. Everything here is also what CI runs.
+#   make up     this machine becomes a node that runs a two-pod demo
+#   make down   and is as before
+SHELL := /bin/sh
+target := $(or $(CARGO_TARGET_DIR),target)
+binary := $(target)/release/keelson
+manifests ?=
+
+.PHONY: up down build runtime prepare prepare-tests check test test-node test-vm bench clean
+
+up: prepare build runtime
+	$(binary) up $(if $(manifests),--manifests $(manifests),--demo)
+
+down:
+	@if [ -x $(binary) ]; then $(binary) down; \
+	elif [ -x /opt/keelson/bin/keelson ]; then /opt/keelson/bin/keelson down; \
+	else echo "nothing to take down: keelson was never built here"; fi
+
+# What building and running need, installed where it is missing.
+prepare:
+	@systemd/prepare.sh
+
+prepare-tests: prepare
+	@systemd/prepare.sh tests
+
+runtime: prepare
+	@systemd/fetch-runtime.sh >/dev/null
+
+# Static: it runs on any Linux. Only the last crate is built anew for that.
+build: prepare
+	. systemd/rust-env.sh && cargo rustc --locked --release --bin keelson -- -C target-feature=+crt-static
+
+# Formatting, lints, then the architecture: arrows, purity, budgets, licences, documents.
+check: prepare
+	. systemd/rust-env.sh && cargo fmt --all --check
+	. systemd/rust-env.sh && cargo clippy --locked --workspace --all-targets -- -D warnings
+	. systemd/rust-env.sh && cargo test --locked -p keelson-tests --test architecture
+
+# Tiers pure and sim, then node (which needs root and says so).
+test: prepare-tests build runtime
+	. systemd/rust-env.sh && tests/run.sh
+
+test-node: prepare-tests build runtime
+	. systemd/rust-env.sh && tests/run.sh node
+
+test-vm:
+	@echo "make test-vm is not supported yet: the tier of whole virtual machines is not built"; exit 2
+
+bench: prepare-tests build runtime
+	. systemd/rust-env.sh && tests/run.sh bench
+
+clean:
+	cargo clean

@@ -1,0 +1,70 @@
+#!/bin/sh
+# Installs what building and running need and is not there: Debian packages, a Rust toolchain.
+# `prepare.sh tests` adds what only the tests use. A machine that has everything is left alone.
+set -eu
+
+needed_rust=1.90
+
+say() { echo "prepare: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+missing() {
+    for package; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+    done
+}
+
+install() {
+    wanted=$(missing "$@" | tr '\n' ' ')
+    [ -n "$wanted" ] || return 0
+    [ "$(id -u)" = 0 ] || die "these Debian packages are missing, and only root can install them: $wanted"
+    say "installing $wanted"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086
+    apt-get install -y -q --no-install-recommends $wanted >/dev/null 2>&1 ||
+        { apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends $wanted >/dev/null; }
+}
+
+# The toolchain's version is new enough: compares MAJOR.MINOR as numbers.
+rust_is_new_enough() {
+    command -v cargo >/dev/null || return 1
+    version=$(cargo --version 2>/dev/null | cut -d' ' -f2) || return 1
+    [ "$(printf '%s\n%s\n' "$needed_rust" "$version" | sort -V | head -1)" = "$needed_rust" ]
+}
+
+rust() {
+    . "$(dirname "$0")/rust-env.sh"
+    rust_is_new_enough && return 0
+    if ! command -v rustup >/dev/null; then
+        if apt-cache policy rustup 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+            install rustup
+        else
+            rustup_from_its_home
+        fi
+    fi
+    say "installing the stable Rust toolchain (Debian's is older than $needed_rust)"
+    rustup toolchain install stable --profile minimal --component clippy,rustfmt >&2
+    rustup default stable >&2
+    rust_is_new_enough || die "cargo is still older than $needed_rust: which one does PATH find? $(command -v cargo)"
+}
+
+# Debian 12 has no rustup package: its own installer, checked against its published checksum.
+rustup_from_its_home() {
+    say "Debian has no rustup package here: fetching it from static.rust-lang.org"
+    work=$(mktemp -d)
+    base=https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu
+    curl -fsSL --proto '=https' --tlsv1.2 --retry 3 -o "$work/rustup-init" "$base/rustup-init" &&
+        sum=$(curl -fsSL --proto '=https' --tlsv1.2 --retry 3 "$base/rustup-init.sha256" | cut -d' ' -f1) &&
+        [ "$(sha256sum "$work/rustup-init" | cut -d' ' -f1)" = "$sum" ] ||
+        die "rustup could not be fetched from $base: install Rust $needed_rust or newer yourself and run make again"
+    chmod +x "$work/rustup-init"
+    "$work/rustup-init" -y --no-modify-path --profile minimal --component clippy --component rustfmt >&2
+    rm -rf "$work"
+}
+
+install ca-certificates curl xz-utils gcc libc6-dev busybox-static debian-archive-keyring
+command -v gpgv >/dev/null || command -v sqv >/dev/null || install gpgv
+rust
+if [ "${1:-}" = tests ]; then
+    install iproute2 util-linux
+fi

@@ -1,0 +1,77 @@
+//! Modules that decide must not act: they may not name tokio, nix, files, sockets, gRPC or clocks.
+
+use super::source::{self, line_of};
+
+/// Files and folders that hold decisions only. A name without `.rs` stands for the file and for
+/// the folder beside it.
+const PURE: &[&str] = &[
+    "cni/src/plan",
+    "cni/src/ipam/range",
+    "cni/src/ipam/allocator",
+    "control/api/src",
+    "kubelet/src/admit",
+    "kubelet/src/cgroup/plan",
+    "kubelet/src/model",
+    "kubelet/src/reconcile",
+    "kubelet/src/spec",
+    "kubelet/src/status",
+    "kubelet/src/volume/plan",
+    "systemd/src/plan",
+];
+
+/// Words that act on the world or ask it.
+const ACTS: &[&str] = &[
+    "tokio::",
+    "nix::",
+    "rustix::",
+    "libc::",
+    "tonic::",
+    "hyper::",
+    "std::fs",
+    "std::process",
+    "std::env",
+    "std::os::unix::net",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "Zoned::now",
+];
+
+#[test]
+fn pure_modules_do_not_act() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for file in source::all() {
+        if !is_pure(&file.path) || source::is_test_file(&file.path) {
+            continue;
+        }
+        seen += 1;
+        for word in ACTS {
+            for (at, _) in file.code.match_indices(word) {
+                wrong.push(format!("{}:{}: {word}", file.path, line_of(&file.code, at)));
+            }
+        }
+    }
+    assert!(
+        seen >= 5,
+        "only {seen} pure files found: is the list of paths out of date?"
+    );
+    assert!(
+        wrong.is_empty(),
+        "pure modules that act:\n{}",
+        wrong.join("\n")
+    );
+}
+
+fn is_pure(path: &str) -> bool {
+    PURE.iter().any(|pure| below(pure, path))
+}
+
+fn below(pure: &str, path: &str) -> bool {
+    path.strip_prefix(pure)
+        .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}

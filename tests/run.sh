@@ -1,0 +1,79 @@
+#!/bin/sh
+# Runs the tests and counts them.
+#   run.sh         every tier this machine can run
+#   run.sh node    only the cases that need root
+#   run.sh bench   the benchmarks
+# `make` is the way in: it builds the release binary and fetches containerd first.
+set -eu
+
+cd "$(dirname "$0")/.."
+root=$PWD
+target=${CARGO_TARGET_DIR:-$root/target}
+mode=${1:-all}
+
+say() { echo "tests: $*"; }
+
+# Adds up the "test result:" lines of a log: $1 is the log, $2 passed, failed or ignored.
+count() {
+    awk -v want="$2" '/^test result:/ { for (i = 2; i <= NF; i++) if ($i ~ "^" want) sum += $(i - 1) } END { print sum + 0 }' "$1"
+}
+
+# Everything that needs root happens in namespaces of its own: whatever a case leaves behind or
+# breaks, the machine's network and mounts are not the ones it sees, and its processes end with it.
+isolated() {
+    unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private "$root/tests/isolated.sh" "$@"
+}
+
+passed=0 failed=0 skipped=0 status=0
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT INT TERM
+
+run() { # log, command...
+    log=$1
+    shift
+    { "$@" 2>&1 || echo "exit status $?" >"$log.status"; } | tee "$log"
+    passed=$((passed + $(count "$log" passed)))
+    failed=$((failed + $(count "$log" failed)))
+    [ ! -e "$log.status" ] || status=1
+}
+
+if [ "$mode" = all ]; then
+    say "tiers pure and sim"
+    run "$logs/pure" cargo test --locked --workspace --no-fail-fast
+fi
+
+KEELSON_TEST_KEELSON=$target/release/keelson
+export KEELSON_TEST_KEELSON
+if [ "$(id -u)" != 0 ]; then
+    listed=$(cargo test --locked --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
+    say "tier node skipped: it makes namespaces and starts containers, which needs root"
+    skipped=$((skipped + listed))
+elif [ "$mode" = bench ]; then
+    cargo bench --locked -p keelson-tests --no-run
+    isolated cargo bench --locked --offline -p keelson-tests
+    exit
+else
+    say "tier node"
+    KEELSON_TEST_CONTAINERD_BIN=$(systemd/fetch-runtime.sh)
+    KEELSON_TEST_GO_CNI_BIN=$(systemd/fetch-runtime.sh cni-plugins)
+    KEELSON_TEST_SKIPS=$logs/skips
+    export KEELSON_TEST_CONTAINERD_BIN KEELSON_TEST_GO_CNI_BIN KEELSON_TEST_SKIPS
+    : >"$KEELSON_TEST_SKIPS"
+    listed=$(cargo test --locked --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
+    before=$((passed + failed))
+    run "$logs/node" isolated cargo test --locked --offline --workspace --no-fail-fast -- --ignored
+    ran=$((passed + failed - before))
+    told=$(wc -l <"$KEELSON_TEST_SKIPS")
+    passed=$((passed - told))
+    skipped=$((skipped + told))
+    sed 's/^/skipped: /' "$KEELSON_TEST_SKIPS"
+    if [ "$ran" -lt "$listed" ]; then
+        say "$listed cases that need root are listed, only $ran ran"
+        status=1
+    fi
+fi
+
+grep -h '^test .* FAILED$' "$logs"/* 2>/dev/null | sed 's/^/failed: /' || true
+[ "$failed" = 0 ] || status=1
+echo "$passed passed, $failed failed, $skipped skipped"
+exit $status
