@@ -7,6 +7,7 @@
 
 pub mod action;
 pub mod desired;
+pub mod digest;
 pub mod event;
 pub mod memory;
 pub mod observed;
@@ -15,6 +16,8 @@ pub mod time;
 pub use action::{Action, Key, KillReason};
 pub use desired::{ContainerSpec, DesiredPod, PodOrigin, PodSpec, PodUid, ProbeKind, Role};
 pub use event::{Done, Event, FailReason};
-pub use memory::PodMemory;
-pub use observed::{ContainerState, ObservedContainer, ObservedPod, ObservedSandbox};
+pub use memory::{Life, PodMemory, Termination};
+pub use observed::{
+    ContainerState, ContainerUser, ObservedContainer, ObservedPod, ObservedSandbox,
+};
 pub use time::{Mono, Now};

@@ -4,14 +4,14 @@
 //! Everything but `in_flight` is checkpointed when it changes and comes back after a restart of the
 //! agent. Written by the reconciler and by [`super::Event`]s, by nobody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Key, KillReason};
+use super::action::{Action, Key, KillReason};
 use super::desired::ProbeKind;
 use super::time::Mono;
 
@@ -24,15 +24,45 @@ pub struct PodMemory {
     pub start_time: Option<Timestamp>,
     /// The same moment for `activeDeadlineSeconds`.
     pub started: Option<Mono>,
+    /// Part of `activeDeadlineSeconds` that was used up before the last boot.
+    pub active_before: Duration,
+    /// How the pod ended, once it has; a phase that is terminal never changes again.
+    pub outcome: Option<Outcome>,
+    /// The sandbox in which all init containers are done.
+    pub initialized_in: Option<Arc<str>>,
+    /// Sandboxes that were stopped for good: their network is given back.
+    pub stopped: BTreeSet<Arc<str>>,
     /// Per container.
     pub containers: BTreeMap<Arc<str>, ContainerMemory>,
     /// Retries of cgroup, volumes, sandbox, tear-down.
     pub retries: BTreeMap<RetryOf, Retry>,
     /// Last change of each condition, by type: its status and when it became so.
     pub conditions: BTreeMap<String, (bool, Timestamp)>,
-    /// Actions under way and since when. Not kept over a restart: nothing is under way then.
+    /// Actions under way. Not kept over a restart: nothing is under way then.
     #[serde(skip)]
-    pub in_flight: BTreeMap<Key, Mono>,
+    pub in_flight: BTreeMap<Key, InFlight>,
+}
+
+/// An action under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InFlight {
+    /// What was asked for.
+    pub action: Action,
+    /// Since when.
+    pub since: Mono,
+    /// It was asked to stop; what it still delivers is not used.
+    pub cancelling: bool,
+}
+
+/// The end of a pod whose object stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Phase `Succeeded`, else `Failed`.
+    pub succeeded: bool,
+    /// `status.reason`, such as `DeadlineExceeded`; empty for an end of its own accord.
+    pub reason: String,
+    /// `status.message`.
+    pub message: String,
 }
 
 /// Where a pod is in its life.
@@ -82,6 +112,8 @@ pub struct ContainerMemory {
     pub image: ImageMemory,
     /// Why the last create or start failed, until one succeeds: reason and message.
     pub start_error: Option<(String, String)>,
+    /// Delay between failed creates and starts.
+    pub start_retry: Backoff,
     /// Its probes, for the container `current_id`.
     pub probes: BTreeMap<ProbeKind, ProbeMemory>,
     /// The container that probes, postStart and `running_since` speak of.
@@ -92,11 +124,25 @@ pub struct ContainerMemory {
     pub post_start: Option<bool>,
     /// A kill that was decided and has not been seen to succeed.
     pub kill: Option<PendingKill>,
-    /// How the container before the newest ended (`lastState`).
+    /// How the container `current_id` ended and when that was noticed; kept when the runtime
+    /// forgets the container.
+    pub ended: Option<Ended>,
+    /// The container was killed to be made anew: whatever the restart policy says, and at once.
+    pub respawn: bool,
+    /// How the container before `current_id` ended (`lastState`).
     pub last: Option<LastTermination>,
     /// An init container that once ended well in this sandbox; its removal is no reason to run it
     /// again.
     pub completed_in: Option<Arc<str>>,
+}
+
+/// The end of the current container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When it was noticed.
+    pub at: Mono,
+    /// How.
+    pub how: LastTermination,
 }
 
 /// A delay that grows with repetition.
@@ -111,6 +157,8 @@ pub struct Backoff {
 /// What is known of a container's image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageMemory {
+    /// The image that this is about, as written in the spec.
+    pub of: Arc<str>,
     /// By digest, once it is there for the next start; taken when the start begins.
     pub ready: Option<Arc<str>>,
     /// The last failure: reason (`ErrImagePull`, ...) and message.

@@ -1,5 +1,6 @@
 //! What is seen of one pod: sandboxes and containers in the runtime, prepared resources on the node.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,6 +23,9 @@ pub struct ObservedPod {
     /// Directories, volumes or cgroup may be on the node and must be torn down before the pod is
     /// gone. True as soon as one of them was begun; after a restart true until torn down.
     pub resources_held: bool,
+    /// Sandboxes and containers that were removed a short while ago, by id: late news of them is
+    /// no news.
+    pub removed: BTreeMap<Arc<str>, Mono>,
 }
 
 /// A pod sandbox.
@@ -83,10 +87,34 @@ pub struct ObservedContainer {
     pub image: Arc<str>,
     /// The image that really runs, by digest.
     pub image_ref: Arc<str>,
+    /// Who its first process runs as, where the runtime tells.
+    pub user: Option<ContainerUser>,
     /// [`super::ContainerSpec::hash`] at its creation, from its annotation.
     pub hash: u64,
     /// When this was last confirmed; a listing begun earlier can't contradict it.
     pub seen: Mono,
+}
+
+/// Identity of a container's first process (`ContainerStatus.user.linux`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerUser {
+    /// User id.
+    pub uid: i64,
+    /// Primary group id.
+    pub gid: i64,
+    /// Supplemental group ids.
+    pub groups: Vec<i64>,
+}
+
+impl ObservedContainer {
+    /// Its process may still be there.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(
+            self.state,
+            ContainerState::Running | ContainerState::Unknown
+        )
+    }
 }
 
 impl ObservedPod {
