@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::watch;
 
 use super::route::{ContainerTarget, PodTarget};
+use crate::journal::{Journal, PodView};
 
 /// The node as its servers see it.
 pub trait NodeView: Send + Sync {
@@ -40,6 +41,14 @@ pub trait NodeView: Send + Sync {
 
     /// Whether the pod loop has turned lately; the text says since when it has not.
     fn sync_loop_fresh(&self) -> Result<(), String>;
+
+    /// The journal of decisions.
+    fn journal(&self) -> &Journal;
+
+    /// What is known of a pod beyond its status: timers and what they will do.
+    fn pod_view(&self, pod: &Pod) -> PodView {
+        PodView::of(pod)
+    }
 
     /// The configuration in force, as JSON of `KubeletConfiguration`.
     fn config_json(&self) -> serde_json::Value;
