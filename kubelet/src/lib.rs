@@ -15,6 +15,7 @@ pub mod observe;
 pub mod pod_source;
 pub mod probe;
 pub mod reconcile;
+pub mod resolve;
 pub mod serve;
 pub mod spec;
 pub mod stats;
