@@ -124,6 +124,7 @@ pub(super) fn remove_tree(path: &Path) -> Vec<(PathBuf, io::Error)> {
         stack: Vec::new(),
         failures: Vec::new(),
         hoisted: 0,
+        reread_first: false,
     };
     if let Err(error) = removal.run()
         && error.kind() != io::ErrorKind::NotFound
@@ -139,6 +140,8 @@ struct Removal<'a> {
     failures: Vec<(PathBuf, io::Error)>,
     /// Directories moved up to the first level because they lay too deep.
     hoisted: u32,
+    /// Some were moved since the first level was last read.
+    reread_first: bool,
 }
 
 impl Removal<'_> {
@@ -221,12 +224,13 @@ impl Removal<'_> {
         let to = CString::new(format!(".keelson-deep-{}", self.hoisted))?;
         rfs::renameat(last.dir.fd()?, name, first.dir.fd()?, &to)?;
         self.hoisted += 1;
+        self.reread_first = true;
         Ok(())
     }
 
     fn finish_level(&mut self, outside: BorrowedFd<'_>) {
         let last = self.stack.len() - 1;
-        let again = last == 0 && std::mem::take(&mut self.hoisted) > 0;
+        let again = last == 0 && std::mem::take(&mut self.reread_first);
         let level = &mut self.stack[last];
         if again {
             level.dir.rewind();
@@ -262,15 +266,13 @@ impl Removal<'_> {
     }
 
     fn fail(&mut self, name: &CStr, error: io::Error) {
+        // The first level is the root; with no level left, the root itself failed.
         let above = self.stack.iter().skip(1).map(|level| level.name.as_c_str());
+        let own = (!self.stack.is_empty()).then_some(name);
         let names = above
-            .chain([name])
+            .chain(own)
             .map(|name| OsStr::from_bytes(name.to_bytes()));
-        let path = if self.stack.is_empty() {
-            self.root.to_owned()
-        } else {
-            names.fold(self.root.to_owned(), |path, name| path.join(name))
-        };
+        let path = names.fold(self.root.to_owned(), |path, name| path.join(name));
         self.failures.push((path, error));
         self.stick();
     }

@@ -113,6 +113,6 @@ proptest! {
         };
         let line = format!("1 0 0:1 / /{} rw - ext4 a rw", name.chars().map(escape).collect::<String>());
         let got = parse(line.as_bytes()).unwrap();
-        prop_assert_eq!(&got[0].mount_point, Path::new(&format!("/{name}")));
+        prop_assert_eq!(&got[0].mount_point, &PathBuf::from(format!("/{name}")));
     }
 }
