@@ -60,6 +60,12 @@ impl Duration {
         }
     }
 
+    /// A span of nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanoseconds: i64) -> Self {
+        Self { nanoseconds }
+    }
+
     /// The span in nanoseconds; negative where the text was.
     #[must_use]
     pub const fn nanoseconds(self) -> i64 {
