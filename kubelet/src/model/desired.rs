@@ -190,4 +190,22 @@ impl PodSpec {
     pub fn container(&self, name: &str) -> Option<&ContainerSpec> {
         self.containers.iter().find(|c| &*c.name == name)
     }
+
+    /// Init containers and sidecars, in their order.
+    pub fn inits(&self) -> impl DoubleEndedIterator<Item = &ContainerSpec> {
+        self.containers
+            .iter()
+            .filter(|c| matches!(c.role, Role::Init | Role::Sidecar))
+    }
+
+    /// `spec.containers`.
+    pub fn mains(&self) -> impl DoubleEndedIterator<Item = &ContainerSpec> {
+        self.containers.iter().filter(|c| c.role == Role::Main)
+    }
+
+    /// `name_namespace(uid)`, as messages name a pod.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}_{}({})", self.name, self.namespace, self.uid)
+    }
 }
