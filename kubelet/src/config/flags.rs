@@ -34,6 +34,9 @@ pub struct Options {
     /// Folder of the kubelet's own state.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/keelson/kubelet")]
     pub state_dir: PathBuf,
+    /// The unix socket that `keelson status` and `keelson why` read.
+    #[arg(long, value_name = "FILE", default_value = "/run/keelson/kubelet.sock")]
+    pub status_socket: PathBuf,
     /// Folder of certificates.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/kubelet/pki")]
     pub cert_dir: PathBuf,
