@@ -12,6 +12,7 @@ pub mod logs;
 pub mod metrics;
 pub mod model;
 pub mod observe;
+pub mod pod_files;
 pub mod pod_source;
 pub mod probe;
 pub mod reconcile;

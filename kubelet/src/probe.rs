@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::resolve::Resolver;
 use connect::Dialer;
-pub use exec::{ExecError, ExecOutput, ExecSync};
+pub use exec::ExecSync;
 pub use hook::{HookError, HookNote, HookOwner};
 pub use target::{
     GrpcTarget, HOOK_AGENT, HookTarget, HttpTarget, PROBE_AGENT, ProbeTarget, TargetError,
@@ -119,7 +119,7 @@ impl<E: ExecSync> Prober<E> {
         let run = async {
             match target {
                 ProbeTarget::Exec(command) => {
-                    exec::probe(&self.runtime, container_id, command, whole).await
+                    exec::probe(&self.runtime, container_id, command, left).await
                 }
                 ProbeTarget::Http(target) => http::probe(&self.dialer, target).await,
                 ProbeTarget::Tcp(authority) => tcp::probe(&self.dialer, authority).await,

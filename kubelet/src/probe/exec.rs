@@ -3,38 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
+use keelson_cri::CriError;
+use keelson_cri::values::ExecOutput;
+
 use super::{ProbeOutcome, ProbeReport};
-
-/// What a command left behind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExecOutput {
-    /// Its standard output, as the runtime kept it.
-    pub stdout: Vec<u8>,
-    /// Its standard error.
-    pub stderr: Vec<u8>,
-    /// Its exit code.
-    pub exit_code: i32,
-}
-
-impl ExecOutput {
-    /// Standard output, then standard error.
-    #[must_use]
-    pub fn combined(mut self) -> Vec<u8> {
-        self.stdout.append(&mut self.stderr);
-        self.stdout
-    }
-}
-
-/// Why a command has no exit code.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExecError {
-    /// The runtime stopped it after the time-out.
-    #[error("command timed out")]
-    TimedOut,
-    /// The runtime could not run it.
-    #[error("{0}")]
-    Runtime(String),
-}
 
 /// Runs commands in containers: the runtime, or a test's stand-in.
 pub trait ExecSync: Send + Sync {
@@ -45,7 +17,24 @@ pub trait ExecSync: Send + Sync {
         container_id: &str,
         command: &[String],
         timeout: Duration,
-    ) -> impl Future<Output = Result<ExecOutput, ExecError>> + Send;
+    ) -> impl Future<Output = Result<ExecOutput, CriError>> + Send;
+}
+
+impl ExecSync for keelson_cri::Client {
+    async fn exec_sync(
+        &self,
+        container_id: &str,
+        command: &[String],
+        timeout: Duration,
+    ) -> Result<ExecOutput, CriError> {
+        Self::exec_sync(self, container_id, command.to_vec(), Some(timeout)).await
+    }
+}
+
+/// Standard output, then standard error, as text.
+pub(super) fn combined(output: &ExecOutput) -> String {
+    let bytes = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Runs the probe. A command that can't be run tells nothing about the container's health.
@@ -61,9 +50,9 @@ pub(super) async fn probe(
                 0 => ProbeOutcome::Success,
                 _ => ProbeOutcome::Failure,
             };
-            ProbeReport::new(outcome, &String::from_utf8_lossy(&output.combined()))
+            ProbeReport::new(outcome, &combined(&output))
         }
-        Err(ExecError::TimedOut) => timed_out(command),
+        Err(CriError::DeadlineExceeded { .. }) => timed_out(command),
         Err(error) => ProbeReport::new(ProbeOutcome::Unknown, &error.to_string()),
     }
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use hyper::header::AUTHORIZATION;
 use k8s_openapi::api::core::v1::Pod;
+use keelson_cri::CriError;
 use tokio::time::timeout;
 
 use super::Prober;
 use super::connect::ConnectError;
-use super::exec::{ExecError, ExecSync};
+use super::exec::{self, ExecSync};
 use super::http::{self, HttpError};
 use super::target::{HookTarget, HttpTarget};
 use super::url::Scheme;
@@ -109,7 +110,7 @@ pub(super) async fn run<E: ExecSync>(
     let (kind, subject) = describe(target);
     let done = match target {
         HookTarget::Exec(command) => {
-            let run = exec(prober, container_id, command, budget);
+            let run = run_command(prober, container_id, command, budget);
             bounded(budget, run, &format!("command {subject:?} timed out")).await
         }
         HookTarget::Http { target, .. } => {
@@ -157,7 +158,7 @@ async fn sleep(seconds: i64, budget: Duration) -> Result<HookNote, Cause> {
     Ok(HookNote::Done)
 }
 
-async fn exec<E: ExecSync>(
+async fn run_command<E: ExecSync>(
     prober: &Prober<E>,
     container_id: &str,
     command: &[String],
@@ -176,13 +177,13 @@ async fn exec<E: ExecSync>(
                 "command '{line}' exited with {}: {stderr}",
                 output.exit_code
             );
-            let combined = super::bounded_text(&String::from_utf8_lossy(&output.combined()));
+            let combined = super::bounded_text(&exec::combined(&output));
             Err(Cause {
                 output: Some(combined),
                 ..Cause::new(super::bounded_text(&text))
             })
         }
-        Err(error @ ExecError::TimedOut) => Err(Cause::timed_out(error)),
+        Err(error @ CriError::DeadlineExceeded { .. }) => Err(Cause::timed_out(error)),
         Err(error) => Err(Cause::new(error)),
     }
 }

@@ -10,6 +10,9 @@ use hyper::header::HeaderMap;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use keelson_cri::CriError;
+use keelson_cri::error::Call;
+use keelson_cri::values::ExecOutput;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -25,11 +28,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs nothing: says what it was told to say.
 #[derive(Clone)]
-struct Script(Arc<dyn Fn() -> Option<Result<ExecOutput, ExecError>> + Send + Sync>);
+struct Script(Arc<dyn Fn() -> Option<Result<ExecOutput, CriError>> + Send + Sync>);
 
 impl Script {
-    fn says(answer: Result<ExecOutput, ExecError>) -> Self {
-        Self(Arc::new(move || Some(answer.clone())))
+    fn says(exit_code: i32, stdout: &'static str, stderr: &'static str) -> Self {
+        Self(Arc::new(move || Some(exited(exit_code, stdout, stderr))))
     }
 
     fn hangs() -> Self {
@@ -43,7 +46,7 @@ impl ExecSync for Script {
         _container_id: &str,
         _command: &[String],
         _timeout: Duration,
-    ) -> Result<ExecOutput, ExecError> {
+    ) -> Result<ExecOutput, CriError> {
         match (self.0)() {
             Some(answer) => answer,
             None => std::future::pending().await,
@@ -55,7 +58,7 @@ fn prober() -> Prober<Script> {
     Prober::new(Script::hangs())
 }
 
-fn exited(exit_code: i32, stdout: &str, stderr: &str) -> Result<ExecOutput, ExecError> {
+fn exited(exit_code: i32, stdout: &str, stderr: &str) -> Result<ExecOutput, CriError> {
     Ok(ExecOutput {
         stdout: stdout.into(),
         stderr: stderr.into(),
@@ -375,7 +378,7 @@ async fn nothing_outlives_its_deadline() {
 }
 
 async fn check_exec(
-    answer: Result<ExecOutput, ExecError>,
+    answer: impl Fn() -> Result<ExecOutput, CriError> + Send + Sync + 'static,
     outcome: ProbeOutcome,
     message: &str,
     attempts: usize,
@@ -384,7 +387,7 @@ async fn check_exec(
     let counter = count.clone();
     let script = Script(Arc::new(move || {
         counter.fetch_add(1, Ordering::Relaxed);
-        Some(answer.clone())
+        Some(answer())
     }));
     let target = ProbeTarget::Exec(vec!["cat".into(), "/x".into()]);
     let report = Prober::new(script).probe("c", &target, SECOND).await;
@@ -395,19 +398,27 @@ async fn check_exec(
 #[tokio::test]
 async fn exec() {
     use ProbeOutcome::{Failure, Success, Unknown};
-    check_exec(exited(0, "fine", ""), Success, "fine", 1).await;
-    check_exec(exited(1, "out\n", "err\n"), Failure, "out\nerr\n", 1).await;
-    check_exec(
-        Err(ExecError::TimedOut),
-        Failure,
-        "command \"cat /x\" timed out",
-        1,
-    )
-    .await;
-    let broken = Err(ExecError::Runtime("no such container".into()));
-    check_exec(broken, Unknown, "no such container", 3).await;
+    check_exec(|| exited(0, "fine", ""), Success, "fine", 1).await;
+    check_exec(|| exited(1, "out\n", "err\n"), Failure, "out\nerr\n", 1).await;
+    let call = || Call::new("ExecSync", "c");
+    let late = move || {
+        Err(CriError::DeadlineExceeded {
+            call: call(),
+            after: SECOND,
+        })
+    };
+    check_exec(late, Failure, "command \"cat /x\" timed out", 1).await;
+    let gone = move || {
+        Err(CriError::NotFound {
+            call: call(),
+            message: "no c".into(),
+        })
+    };
+    check_exec(gone, Unknown, "ExecSync c: not found: no c", 3).await;
     let long = "é".repeat(MAX_MESSAGE);
-    check_exec(exited(0, &long, ""), Success, &long[..MAX_MESSAGE], 1).await;
+    let output = long.clone();
+    let verbose = move || exited(0, &output, "");
+    check_exec(verbose, Success, &long[..MAX_MESSAGE], 1).await;
 }
 
 struct FixedHealth(ServingStatus);
@@ -502,11 +513,9 @@ async fn hook(script: Script, target: &HookTarget) -> Result<HookNote, HookError
 #[tokio::test(start_paused = true)]
 async fn exec_hooks() {
     let target = HookTarget::Exec(vec!["touch".into(), "/x".into()]);
-    let done = hook(Script::says(exited(0, "", "")), &target).await;
+    let done = hook(Script::says(0, "", ""), &target).await;
     assert_eq!(done, Ok(HookNote::Done));
-    let failed = hook(Script::says(exited(2, "o", "e")), &target)
-        .await
-        .unwrap_err();
+    let failed = hook(Script::says(2, "o", "e"), &target).await.unwrap_err();
     assert!(!failed.timed_out());
     assert_eq!(
         failed.to_string(),
