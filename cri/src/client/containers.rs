@@ -16,7 +16,8 @@ use super::{Client, bad_reply, within};
 
 /// The protocol counts whole seconds: part of one counts as one, so that nothing is cut short.
 fn whole_seconds(duration: Duration) -> i64 {
-    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let begun = u64::from(duration.subsec_nanos() > 0);
+    let seconds = duration.as_secs().saturating_add(begun);
     i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 

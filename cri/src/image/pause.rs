@@ -1,0 +1,96 @@
+//! The pause image: nothing but our pause program, which `build.rs` compiles for the same target.
+
+use super::layer::{File, Layer};
+use super::manifest::{ImageError, Settings};
+use super::{Archive, build};
+
+/// The program: static, without any library, a few KiB.
+pub const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
+
+/// The name that our own containerd configuration uses. It is never pulled.
+pub const NAME: &str = "localhost/keelson/pause:1";
+
+/// The pause image under a name, usually [`NAME`]. It runs as an ordinary user where nothing
+/// else is asked for.
+///
+/// # Errors
+/// When the name is not a full reference.
+pub fn archive(name: &str) -> Result<Archive, ImageError> {
+    let program = File {
+        path: "pause",
+        mode: 0o755,
+        content: PROGRAM,
+    };
+    let layer = Layer::from_files(&[program])
+        .unwrap_or_else(|error| unreachable!("one short name: {error}"));
+    let settings = Settings {
+        entrypoint: vec!["/pause".to_owned()],
+        user: "65535:65535".to_owned(),
+        working_dir: "/".to_owned(),
+        ..Settings::default()
+    };
+    build(name, &[layer], &settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command};
+
+    #[test]
+    fn is_small_and_static() {
+        assert!(PROGRAM.len() <= 16 * 1024, "{} bytes", PROGRAM.len());
+        assert_eq!(&PROGRAM[..4], b"\x7fELF");
+        // Type ET_EXEC at offset 16: no interpreter, no relocation.
+        assert_eq!(PROGRAM[16], 2);
+        let image = archive(NAME).unwrap();
+        assert!(image.bytes().len() <= 32 * 1024, "{}", image.bytes().len());
+        assert_eq!(image, archive(NAME).unwrap());
+    }
+
+    fn start() -> (tempfile::TempDir, Child) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pause");
+        fs::write(&path, PROGRAM).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let child = Command::new(&path).spawn().unwrap();
+        (folder, child)
+    }
+
+    /// Waits until the program sleeps, which it does only where it waits for its signals.
+    fn await_ready(child: &Child) {
+        let status = format!("/proc/{}/status", child.id());
+        let asleep = || fs::read_to_string(&status).unwrap().contains("State:\tS");
+        let mut looks = 0;
+        while !asleep() {
+            looks += 1;
+            assert!(looks < 1_000_000, "pause never waits for signals");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn ends_well_on_both_signals() {
+        for signal in ["-TERM", "-INT"] {
+            let (_folder, mut child) = start();
+            await_ready(&child);
+            let id = child.id().to_string();
+            assert!(
+                Command::new("kill")
+                    .args([signal, &id])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            let status = child.wait().unwrap();
+            assert_eq!(
+                (status.code(), status.signal()),
+                (Some(0), None),
+                "{signal}"
+            );
+        }
+    }
+}
