@@ -165,7 +165,19 @@ pub fn reconcile(
     if let Life::Terminating(termination) = turn.memory.life.clone() {
         termination::wind_up(&mut turn, &termination);
     }
+    record_conditions(now, spec, observed, turn.memory);
     turn.step
+}
+
+/// Keeps when each condition last changed.
+fn record_conditions(now: Now, spec: &PodSpec, observed: &ObservedPod, memory: &mut PodMemory) {
+    for (condition, holds) in crate::status::truths(spec, observed, memory) {
+        let entry = memory.conditions.entry(condition.to_owned());
+        let entry = entry.or_insert((holds, now.wall));
+        if entry.0 != holds {
+            *entry = (holds, now.wall);
+        }
+    }
 }
 
 /// One call of [`reconcile`]: its inputs and what it has decided so far.
