@@ -24,6 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn compile_protos() -> Result<(), Box<dyn Error>> {
+    let mut config = tonic_prost_build::Config::new();
+    config.enable_type_names();
     let files = protox::compile(PROTOS, ["proto"])?;
     tonic_prost_build::configure()
         .build_client(true)
@@ -31,7 +33,7 @@ fn compile_protos() -> Result<(), Box<dyn Error>> {
         .btree_map(".")
         // Credentials must not reach a log: its Debug is written by hand.
         .skip_debug(["runtime.v1.AuthConfig"])
-        .compile_fds(files)?;
+        .compile_fds_with_config(files, config)?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod config;
+pub mod containerd;
 pub mod error;
 pub mod events;
 pub mod image;
