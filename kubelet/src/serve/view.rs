@@ -10,6 +10,9 @@ use tokio::sync::watch;
 use super::route::{ContainerTarget, PodTarget};
 use crate::journal::{Journal, PodView};
 
+#[cfg(test)]
+pub(crate) mod fake;
+
 /// The node as its servers see it.
 pub trait NodeView: Send + Sync {
     /// The pods this node was told to run, with spec and status as the API would show them.
