@@ -16,6 +16,7 @@ pub mod pods;
 pub mod query;
 pub mod route;
 pub mod server;
+pub mod streaming;
 pub mod subject;
 pub mod tls;
 pub mod unix;

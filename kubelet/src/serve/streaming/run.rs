@@ -1,0 +1,75 @@
+//! `/run`: a command without streams, whose output comes when it has ended.
+
+use std::time::Duration;
+
+use hyper::{Response, StatusCode};
+
+use crate::probe::ExecSync;
+use crate::serve::body::{self, Body};
+use crate::serve::query::Query;
+
+/// Runs the words of `cmd`, split at each space, and answers with standard output followed by
+/// standard error.
+pub(super) async fn run(
+    runtime: &impl ExecSync,
+    container_id: &str,
+    query: &Query,
+    limit: Duration,
+) -> Response<Body> {
+    let line = query.first("cmd").unwrap_or_default();
+    let command: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    match runtime.exec_sync(container_id, &command, limit).await {
+        Ok(output) if output.exit_code == 0 => {
+            let combined = [output.stdout, output.stderr].concat();
+            body::json(StatusCode::OK, combined)
+        }
+        Ok(output) => {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let code = output.exit_code;
+            let text = format!("command '{line}' exited with {code}: {stderr}");
+            body::text(StatusCode::INTERNAL_SERVER_ERROR, text)
+        }
+        Err(error) => super::respond::runtime_error(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+    use keelson_cri::CriError;
+    use keelson_cri::values::ExecOutput;
+
+    /// Says what it was asked to run on standard output, and ends with a fixed code.
+    struct Echo(i32);
+
+    impl ExecSync for Echo {
+        async fn exec_sync(
+            &self,
+            container_id: &str,
+            command: &[String],
+            _timeout: Duration,
+        ) -> Result<ExecOutput, CriError> {
+            Ok(ExecOutput {
+                stdout: format!("{container_id}{command:?}").into(),
+                stderr: b"!".to_vec(),
+                exit_code: self.0,
+            })
+        }
+    }
+
+    async fn check(code: i32, status: StatusCode, expected: &str) {
+        let query = Query::parse("cmd=echo+a%20%20b");
+        let response = run(&Echo(code), "c1", &query, Duration::from_secs(1)).await;
+        assert_eq!(response.status(), status);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, expected);
+    }
+
+    #[tokio::test]
+    async fn output_or_exit_code() {
+        check(0, StatusCode::OK, "c1[\"echo\", \"a\", \"\", \"b\"]!").await;
+        let failed = "command 'echo a  b' exited with 3: !";
+        check(3, StatusCode::INTERNAL_SERVER_ERROR, failed).await;
+    }
+}
