@@ -45,6 +45,7 @@ use tokio_util::task::TaskTracker;
 
 use self::bridge::Session;
 use self::options::Streams;
+use self::respond::StreamError;
 use self::upgrade::{Answer, Location, Pipe};
 use self::websocket::{Handshake, Subprotocol};
 use super::body::{self, Body};
@@ -94,8 +95,8 @@ impl Asked {
     }
 }
 
-/// A session that the runtime has agreed to, before the client has.
-type Outcome = Result<Response<Body>, Response<Body>>;
+/// The response that makes the client go on, or why it can't.
+type Outcome = Result<Response<Body>, StreamError>;
 
 impl Streaming {
     /// Serves with what `runtime` offers. Sessions on which nothing moves for `idle`
@@ -124,7 +125,7 @@ impl Streaming {
             StreamingRoute::PortForward(target) => self.port_forward(view, target, asked).await,
             StreamingRoute::Run(target) => self.run(view, target, &asked).await,
         };
-        outcome.unwrap_or_else(|refused| refused)
+        outcome.unwrap_or_else(respond::respond)
     }
 
     /// Ends all sessions and waits until they are gone.
@@ -135,9 +136,8 @@ impl Streaming {
     }
 
     async fn exec(&self, view: &dyn NodeView, target: &ContainerTarget, asked: Asked) -> Outcome {
-        let streams =
-            Streams::parse(&asked.query).map_err(|error| respond::options_error(&error))?;
-        let container_id = container_id(view, target)?;
+        let streams = Streams::parse(&asked.query)?;
+        let container_id = view.container_id(target)?;
         let client = Speaks::remote_command(&asked)?;
         let request = ExecRequest {
             container_id,
@@ -147,15 +147,13 @@ impl Streaming {
             stdout: streams.stdout,
             stderr: streams.stderr,
         };
-        let url = self.runtime.exec_url(request).await;
-        let url = url.map_err(|error| respond::runtime_error(&error))?;
+        let url = self.runtime.exec_url(request).await?;
         self.start(&url, client, streams, asked).await
     }
 
     async fn attach(&self, view: &dyn NodeView, target: &ContainerTarget, asked: Asked) -> Outcome {
-        let streams =
-            Streams::parse(&asked.query).map_err(|error| respond::options_error(&error))?;
-        let container_id = container_id(view, target)?;
+        let streams = Streams::parse(&asked.query)?;
+        let container_id = view.container_id(target)?;
         let client = Speaks::remote_command(&asked)?;
         let request = AttachRequest {
             container_id,
@@ -164,8 +162,7 @@ impl Streaming {
             stdout: streams.stdout,
             stderr: streams.stderr,
         };
-        let url = self.runtime.attach_url(request).await;
-        let url = url.map_err(|error| respond::runtime_error(&error))?;
+        let url = self.runtime.attach_url(request).await?;
         self.start(&url, client, streams, asked).await
     }
 
@@ -173,15 +170,11 @@ impl Streaming {
         let client = Speaks::port_forward(&asked)?;
         let ports = match client {
             // The runtime serves these itself, and wants to know the ports beforehand.
-            Speaks::RuntimeWebSocket => {
-                options::ports(&asked.query).map_err(|error| respond::options_error(&error))?
-            }
+            Speaks::RuntimeWebSocket => options::ports(&asked.query)?,
             _ => Vec::new(),
         };
-        let sandbox_id = view.sandbox_id(target);
-        let sandbox_id = sandbox_id.map_err(|error| respond::target_error(&error))?;
-        let url = self.runtime.port_forward_url(&sandbox_id, &ports).await;
-        let url = url.map_err(|error| respond::runtime_error(&error))?;
+        let sandbox_id = view.sandbox_id(target)?;
+        let url = self.runtime.port_forward_url(&sandbox_id, &ports).await?;
         let no_streams = Streams {
             stdin: false,
             stdout: false,
@@ -192,23 +185,22 @@ impl Streaming {
     }
 
     async fn run(&self, view: &dyn NodeView, target: &ContainerTarget, asked: &Asked) -> Outcome {
-        let container_id = container_id(view, target)?;
+        let container_id = view.container_id(target)?;
         // Without a limit, an abandoned command is bounded by its client alone, as upstream.
         let limit = match self.idle {
             Duration::ZERO => Duration::from_secs(4 * 60 * 60),
             idle => idle,
         };
-        Ok(run::run(&self.runtime, &container_id, &asked.query, limit).await)
+        run::run(&self.runtime, &container_id, &asked.query, limit).await
     }
 
     /// Connects to the runtime and, if it agrees, tells the client to switch protocols.
     async fn start(&self, url: &str, client: Speaks, streams: Streams, asked: Asked) -> Outcome {
-        let location = Location::parse(url).map_err(|error| respond::upgrade_error(&error))?;
+        let location = Location::parse(url)?;
         let (method, headers) = client.request(&asked);
-        let answer = upgrade::upgrade(&location, method, headers).await;
-        let (headers, runtime) = match answer.map_err(|error| respond::upgrade_error(&error))? {
+        let (headers, runtime) = match upgrade::upgrade(&location, method, headers).await? {
             Answer::Switched(headers, runtime) => (headers, runtime),
-            Answer::Refused(refused) => return Err(respond::refusal(refused)),
+            Answer::Refused(refused) => return Err(StreamError::Refused(Box::new(refused))),
         };
         Ok(match client {
             Speaks::Spdy | Speaks::RuntimeWebSocket => {
@@ -280,11 +272,6 @@ impl Streaming {
     }
 }
 
-fn container_id(view: &dyn NodeView, target: &ContainerTarget) -> Result<String, Response<Body>> {
-    view.container_id(target)
-        .map_err(|error| respond::target_error(&error))
-}
-
 /// The response that passes the runtime's agreement on.
 fn switched(headers: HeaderMap) -> Response<Body> {
     let mut response = Response::new(body::empty());
@@ -310,21 +297,20 @@ enum Speaks {
 }
 
 impl Speaks {
-    fn remote_command(asked: &Asked) -> Result<Self, Response<Body>> {
+    fn remote_command(asked: &Asked) -> Result<Self, StreamError> {
         if !asked.is_upgrade() {
-            return Err(respond::upgrade_required());
+            return Err(StreamError::NoUpgrade);
         }
         if !websocket::is_requested(&asked.headers) {
             return Ok(Self::Spdy);
         }
-        websocket::negotiate(&asked.headers)
-            .map(|(protocol, handshake)| Self::Channels(protocol, handshake))
-            .map_err(|error| respond::handshake_error(&error))
+        let (protocol, handshake) = websocket::negotiate(&asked.headers)?;
+        Ok(Self::Channels(protocol, handshake))
     }
 
-    fn port_forward(asked: &Asked) -> Result<Self, Response<Body>> {
+    fn port_forward(asked: &Asked) -> Result<Self, StreamError> {
         if !asked.is_upgrade() {
-            return Err(respond::upgrade_required());
+            return Err(StreamError::NoUpgrade);
         }
         if !websocket::is_requested(&asked.headers) {
             return Ok(Self::Spdy);
@@ -332,12 +318,10 @@ impl Speaks {
         let Some((subprotocol, protocol)) = websocket::tunnel(&asked.headers) else {
             return Ok(Self::RuntimeWebSocket);
         };
-        Handshake::new(&asked.headers, Some(&subprotocol))
-            .map(|handshake| Self::Tunnel {
-                handshake,
-                protocol,
-            })
-            .map_err(|error| respond::handshake_error(&error))
+        Ok(Self::Tunnel {
+            handshake: Handshake::new(&asked.headers, Some(&subprotocol))?,
+            protocol,
+        })
     }
 
     /// What to ask the runtime for.

@@ -12,28 +12,52 @@ use super::websocket::HandshakeError;
 use crate::serve::body::{self, Body};
 use crate::serve::view::TargetError;
 
-pub(super) fn options_error(error: &OptionsError) -> Response<Body> {
-    body::text(StatusCode::BAD_REQUEST, error.to_string())
+/// Why a request leads to no stream. The texts are for the client.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StreamError {
+    /// The query makes no sense.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// Plain HTTP, where only an upgrade makes sense.
+    #[error("Upgrade request required")]
+    NoUpgrade,
+    /// A WebSocket that can't be opened.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// No such pod or container, or it does not run.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The runtime gave no URL, or did not run the command.
+    #[error(transparent)]
+    Runtime(Box<CriError>),
+    /// The command ended with another exit code than zero.
+    #[error("command '{line}' exited with {code}: {stderr}")]
+    ExitCode {
+        line: String,
+        code: i32,
+        stderr: String,
+    },
+    /// The runtime's streaming server can't be reached.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+    /// It answered, but did not switch protocols.
+    #[error("the container runtime's streaming server answered {}", .0.status())]
+    Refused(Box<Response<Bytes>>),
 }
 
-/// The pod's own texts, with the codes upstream has for them.
-pub(super) fn target_error(error: &TargetError) -> Response<Body> {
-    let status = match error {
-        TargetError::NoPod { .. } | TargetError::NoContainer { .. } => StatusCode::NOT_FOUND,
-        TargetError::NotRunning { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    body::text(status, error.to_string())
+impl From<CriError> for StreamError {
+    fn from(error: CriError) -> Self {
+        Self::Runtime(Box::new(error))
+    }
 }
 
-pub(super) fn runtime_error(error: &CriError) -> Response<Body> {
-    let status = match error {
-        CriError::NotFound { .. } => StatusCode::NOT_FOUND,
-        CriError::Other {
-            code: Code::ResourceExhausted,
-            ..
-        } => StatusCode::TOO_MANY_REQUESTS,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+/// Tells the client, with the codes that upstream has.
+pub(super) fn respond(error: StreamError) -> Response<Body> {
+    let error = match error {
+        StreamError::Refused(refused) => return refusal(*refused),
+        other => other,
     };
+    let status = status(&error);
     let mut response = body::text(status, error.to_string());
     if status == StatusCode::TOO_MANY_REQUESTS {
         let seconds = HeaderValue::from_static("5");
@@ -42,24 +66,35 @@ pub(super) fn runtime_error(error: &CriError) -> Response<Body> {
     response
 }
 
-pub(super) fn upgrade_error(error: &UpgradeError) -> Response<Body> {
-    body::text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+fn status(error: &StreamError) -> StatusCode {
+    match error {
+        StreamError::Options(_)
+        | StreamError::NoUpgrade
+        | StreamError::Handshake(HandshakeError::NoKey | HandshakeError::Version) => {
+            StatusCode::BAD_REQUEST
+        }
+        StreamError::Handshake(HandshakeError::Protocol { .. }) => StatusCode::FORBIDDEN,
+        StreamError::Target(TargetError::NoPod { .. } | TargetError::NoContainer { .. }) => {
+            StatusCode::NOT_FOUND
+        }
+        StreamError::Runtime(error) => runtime_status(error),
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
-pub(super) fn handshake_error(error: &HandshakeError) -> Response<Body> {
-    let status = match error {
-        HandshakeError::Protocol { .. } => StatusCode::FORBIDDEN,
-        HandshakeError::NoKey | HandshakeError::Version => StatusCode::BAD_REQUEST,
-    };
-    body::text(status, error.to_string())
-}
-
-pub(super) fn upgrade_required() -> Response<Body> {
-    body::text(StatusCode::BAD_REQUEST, "Upgrade request required")
+fn runtime_status(error: &CriError) -> StatusCode {
+    match error {
+        CriError::NotFound { .. } => StatusCode::NOT_FOUND,
+        CriError::Other {
+            code: Code::ResourceExhausted,
+            ..
+        } => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
 /// What the runtime said instead of switching protocols, as it said it.
-pub(super) fn refusal(refused: Response<Bytes>) -> Response<Body> {
+fn refusal(refused: Response<Bytes>) -> Response<Body> {
     let mut response = refused.map(body::full);
     for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
         response.headers_mut().remove(name);
@@ -89,10 +124,27 @@ mod tests {
             (other(Code::ResourceExhausted), 429, Some("5")),
             (other(Code::Unknown), 500, None),
         ] {
-            let response = runtime_error(&error);
-            assert_eq!(response.status(), status, "{error}");
+            let response = respond(error.into());
+            assert_eq!(response.status(), status);
             let after = response.headers().get(RETRY_AFTER);
             assert_eq!(after.map(|value| value.to_str().unwrap()), retry);
+        }
+    }
+
+    #[test]
+    fn targets() {
+        let pod = || "web".to_owned();
+        for (error, status) in [
+            (TargetError::NoPod { pod: pod() }, 404),
+            (
+                TargetError::NotRunning {
+                    container: "nginx".into(),
+                    pod: pod(),
+                },
+                500,
+            ),
+        ] {
+            assert_eq!(respond(error.into()).status(), status);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hyper::{Response, StatusCode};
 
+use super::respond::StreamError;
 use crate::probe::ExecSync;
 use crate::serve::body::{self, Body};
 use crate::serve::query::Query;
@@ -15,26 +16,24 @@ pub(super) async fn run(
     container_id: &str,
     query: &Query,
     limit: Duration,
-) -> Response<Body> {
+) -> Result<Response<Body>, StreamError> {
     let line = query.first("cmd").unwrap_or_default();
     let command: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    match runtime.exec_sync(container_id, &command, limit).await {
-        Ok(output) if output.exit_code == 0 => {
-            let combined = [output.stdout, output.stderr].concat();
-            body::json(StatusCode::OK, combined)
-        }
-        Ok(output) => {
-            let stderr = String::from_utf8_lossy(&output.stderr);
-            let code = output.exit_code;
-            let text = format!("command '{line}' exited with {code}: {stderr}");
-            body::text(StatusCode::INTERNAL_SERVER_ERROR, text)
-        }
-        Err(error) => super::respond::runtime_error(&error),
+    let output = runtime.exec_sync(container_id, &command, limit).await?;
+    if output.exit_code != 0 {
+        return Err(StreamError::ExitCode {
+            line: line.to_owned(),
+            code: output.exit_code,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        });
     }
+    let combined = [output.stdout, output.stderr].concat();
+    Ok(body::json(StatusCode::OK, combined))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::respond::respond;
     use super::*;
     use http_body_util::BodyExt;
     use keelson_cri::CriError;
@@ -60,7 +59,8 @@ mod tests {
 
     async fn check(code: i32, status: StatusCode, expected: &str) {
         let query = Query::parse("cmd=echo+a%20%20b");
-        let response = run(&Echo(code), "c1", &query, Duration::from_secs(1)).await;
+        let ran = run(&Echo(code), "c1", &query, Duration::from_secs(1)).await;
+        let response = ran.unwrap_or_else(respond);
         assert_eq!(response.status(), status);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, expected);

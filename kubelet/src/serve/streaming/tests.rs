@@ -67,7 +67,7 @@ async fn answer(streaming: &Streaming, url: &str, request: Request<Incoming>) ->
         });
         streaming.start(url, client, streams, asked).await
     };
-    outcome.await.unwrap_or_else(|refused| refused)
+    outcome.await.unwrap_or_else(respond::respond)
 }
 
 /// The runtime's server: gives the head of each request, and the connection after the answer.
