@@ -6,9 +6,16 @@
 pub mod decode;
 pub mod defaults;
 pub mod duration;
+pub mod expand;
+pub mod field_path;
+pub mod go_quote;
 pub mod image_reference;
+pub mod qos;
 pub mod quantity;
 pub mod resources;
+pub mod selector;
+pub mod status_error;
+pub mod validate;
 pub mod yaml;
 
 /// The types of the API group `""`, version `v1`.

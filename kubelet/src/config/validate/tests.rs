@@ -18,6 +18,7 @@ fn takes_the_defaults() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn names_the_field_and_what_would_be_right() {
     let cases = [
         (json!({"port": 70000}), "port", "between 1 and 65535"),
