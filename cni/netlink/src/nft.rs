@@ -1,0 +1,15 @@
+//! nf_tables: transactions of tables, chains, sets, maps, rules and elements. Pure but for
+//! [`Firewall`], which carries them.
+//!
+//! The layers: [`expression`] is what a rule computes, [`object`] what a transaction adds or
+//! removes, [`element`] what sets and maps hold (with an owner's note, read back from the kernel).
+
+pub mod element;
+pub mod expression;
+mod firewall;
+pub mod object;
+
+pub use element::{Data, Element};
+pub use expression::{Comparison, Expression, Register};
+pub use firewall::Firewall;
+pub use object::{BaseChain, ChainKind, Family, Hook, SetKind};

@@ -1,0 +1,243 @@
+//! What a rule computes, expression by expression, as the kernel's virtual machine wants it. Pure.
+
+use std::net::IpAddr;
+
+use crate::wire::{Body, ip_bytes};
+
+const LIST_ELEM: u16 = 1;
+const EXPR_NAME: u16 = 1;
+const EXPR_DATA: u16 = 2;
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
+const REG_VERDICT: u32 = 0;
+const REG_FIRST: u32 = 8;
+
+/// One of the sixteen 4-byte registers; longer values take the following ones too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Register(pub u8);
+
+impl Register {
+    fn number(self) -> u32 {
+        REG_FIRST + u32::from(self.0)
+    }
+}
+
+/// How a value is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// Go on where equal.
+    Equal,
+    /// Go on where different.
+    NotEqual,
+}
+
+/// Where a chain sends a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Drop it.
+    Drop,
+    /// Let it pass this hook.
+    Accept,
+    /// Back to the calling chain.
+    Return,
+    /// On in another chain, and back after it.
+    Jump(String),
+    /// On in another chain, for good.
+    Goto(String),
+}
+
+/// A step of a rule. Where a step does not match, the rule ends there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expression {
+    /// Address family of the packet (one byte).
+    NfProtocol(Register),
+    /// Transport protocol (one byte).
+    L4Protocol(Register),
+    /// Name of the incoming interface (16 bytes).
+    InputName(Register),
+    /// Source hardware address (6 bytes).
+    EtherSource(Register),
+    /// Source or destination address of an IP header.
+    Address {
+        /// Register that takes the address.
+        to: Register,
+        /// IPv6 header?
+        v6: bool,
+        /// Source rather than destination?
+        source: bool,
+    },
+    /// Destination port of TCP, UDP or SCTP (2 bytes).
+    DestinationPort(Register),
+    /// Kind of the destination address: sets the register to a route type number.
+    DestinationType(Register),
+    /// Goes on where the register compares so with the value.
+    Compare(Register, Comparison, Vec<u8>),
+    /// Cuts an address down to its network.
+    Mask(Register, IpAddr),
+    /// Goes on where the key is in the set (or, inverted, is not).
+    InSet {
+        /// The set's name.
+        set: String,
+        /// First register of the key.
+        key: Register,
+        /// Go on where it is not in the set.
+        inverted: bool,
+    },
+    /// Loads what the map has for the key.
+    FromMap {
+        /// The map's name.
+        map: String,
+        /// First register of the key.
+        key: Register,
+        /// First register that takes the value.
+        to: Register,
+    },
+    /// Follows the verdict that the map has for the key.
+    VerdictMap {
+        /// The map's name.
+        map: String,
+        /// First register of the key.
+        key: Register,
+    },
+    /// Sends the packet somewhere.
+    Verdict(Verdict),
+    /// Rewrites the destination.
+    DestinationNat {
+        /// IPv6?
+        v6: bool,
+        /// Register of the new address.
+        addr: Register,
+        /// Register of the new port.
+        port: Register,
+    },
+    /// Rewrites the source to the outgoing interface's address.
+    Masquerade,
+    /// Counts packets and bytes.
+    Counter,
+}
+
+/// Route type of local addresses, as [`Expression::DestinationType`] sets it.
+pub const TYPE_LOCAL: u32 = 2;
+
+/// Writes the list of expressions as the content of a rule's expression attribute.
+pub fn write_list(expressions: &[Expression], body: &mut Body) {
+    for expression in expressions {
+        body.nested(LIST_ELEM, |list| expression.write(list));
+    }
+}
+
+impl Expression {
+    fn write(&self, body: &mut Body) {
+        match self {
+            Self::NfProtocol(to) => meta(body, *to, 15),
+            Self::L4Protocol(to) => meta(body, *to, 16),
+            Self::InputName(to) => meta(body, *to, 6),
+            Self::EtherSource(to) => payload(body, *to, 0, 6, 6),
+            Self::Address { to, v6, source } => {
+                let (offset, length) = match (v6, source) {
+                    (false, true) => (12, 4),
+                    (false, false) => (16, 4),
+                    (true, true) => (8, 16),
+                    (true, false) => (24, 16),
+                };
+                payload(body, *to, 1, offset, length);
+            }
+            Self::DestinationPort(to) => payload(body, *to, 2, 2, 2),
+            Self::DestinationType(to) => named(body, "fib", |data| {
+                data.be32(1, to.number()).be32(2, 3).be32(3, 2);
+            }),
+            Self::Compare(register, how, value) => named(body, "cmp", |data| {
+                data.be32(1, register.number())
+                    .be32(2, u32::from(*how == Comparison::NotEqual))
+                    .nested(3, |nest| {
+                        nest.attr(DATA_VALUE, value);
+                    });
+            }),
+            Self::Mask(register, mask) => write_mask(body, *register, *mask),
+            Self::InSet { set, key, inverted } => {
+                lookup(body, set, *key, None, u32::from(*inverted));
+            }
+            Self::FromMap { map, key, to } => lookup(body, map, *key, Some(to.number()), 0),
+            Self::VerdictMap { map, key } => lookup(body, map, *key, Some(REG_VERDICT), 0),
+            Self::Verdict(verdict) => named(body, "immediate", |data| {
+                data.be32(1, REG_VERDICT)
+                    .nested(2, |nest| verdict.write(nest));
+            }),
+            Self::DestinationNat { v6, addr, port } => named(body, "nat", |data| {
+                data.be32(1, 1)
+                    .be32(2, if *v6 { 10 } else { 2 })
+                    .be32(3, addr.number())
+                    .be32(5, port.number());
+            }),
+            Self::Masquerade => named(body, "masq", |_| {}),
+            Self::Counter => named(body, "counter", |_| {}),
+        }
+    }
+}
+
+impl Verdict {
+    /// Writes the verdict as the content of a data attribute.
+    pub fn write(&self, body: &mut Body) {
+        let (code, chain) = match self {
+            Self::Drop => (0_i32, None),
+            Self::Accept => (1, None),
+            Self::Return => (-5, None),
+            Self::Jump(chain) => (-3, Some(chain)),
+            Self::Goto(chain) => (-4, Some(chain)),
+        };
+        body.nested(DATA_VERDICT, |nest| {
+            nest.attr(VERDICT_CODE, &code.to_be_bytes());
+            if let Some(chain) = chain {
+                nest.text(VERDICT_CHAIN, chain);
+            }
+        });
+    }
+}
+
+fn named(body: &mut Body, name: &str, fill: impl FnOnce(&mut Body)) {
+    body.text(EXPR_NAME, name).nested(EXPR_DATA, fill);
+}
+
+fn meta(body: &mut Body, to: Register, key: u32) {
+    named(body, "meta", |data| {
+        data.be32(2, key).be32(1, to.number());
+    });
+}
+
+fn payload(body: &mut Body, to: Register, base: u32, offset: u32, length: u32) {
+    named(body, "payload", |data| {
+        data.be32(1, to.number())
+            .be32(2, base)
+            .be32(3, offset)
+            .be32(4, length);
+    });
+}
+
+fn lookup(body: &mut Body, set: &str, key: Register, to: Option<u32>, flags: u32) {
+    named(body, "lookup", |data| {
+        data.text(1, set).be32(2, key.number());
+        if let Some(to) = to {
+            data.be32(3, to);
+        }
+        if flags != 0 {
+            data.be32(5, flags);
+        }
+    });
+}
+
+fn write_mask(body: &mut Body, register: Register, mask: IpAddr) {
+    let bytes = ip_bytes(mask);
+    named(body, "bitwise", |data| {
+        data.be32(1, register.number())
+            .be32(2, register.number())
+            .be32(3, if mask.is_ipv6() { 16 } else { 4 })
+            .nested(4, |nest| {
+                nest.attr(DATA_VALUE, &bytes);
+            })
+            .nested(5, |nest| {
+                nest.attr(DATA_VALUE, &vec![0; bytes.len()]);
+            });
+    });
+}
