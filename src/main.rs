@@ -8,7 +8,14 @@ use std::process::ExitCode;
 /// What a program gets: its name and the arguments after it.
 type Program = fn(&str, &[OsString]) -> ExitCode;
 
-const PROGRAMS: &[(&str, Program)] = &[];
+const PROGRAMS: &[(&str, Program)] = &[
+    ("up", keelson_bootstrap::main),
+    ("down", keelson_bootstrap::main),
+    ("status", keelson_bootstrap::main),
+    ("why", keelson_bootstrap::main),
+    ("image", keelson_bootstrap::main),
+    ("__session", keelson_bootstrap::main),
+];
 
 /// Programs of the finished system that this build does not hold.
 const NOT_YET: &[&str] = &[

@@ -3,7 +3,7 @@
 # `prepare.sh tests` adds what only the tests use. A machine that has everything is left alone.
 set -eu
 
-needed_rust=1.90
+needed_rust=1.91
 
 say() { echo "prepare: $*" >&2; }
 die() { say "$*"; exit 1; }

@@ -1,1 +1,22 @@
 //! Turning a host into a node: preflight, containerd set-up, up and down.
+
+pub mod cli;
+pub mod configuration;
+pub mod daemon;
+pub mod demo;
+pub mod down;
+pub mod files;
+pub mod image;
+pub mod kubelet_socket;
+pub mod layout;
+pub mod notify;
+pub mod plan;
+pub mod pod_table;
+pub mod preflight;
+pub mod status;
+pub mod units;
+pub mod up;
+pub mod web;
+pub mod why;
+
+pub use cli::main;

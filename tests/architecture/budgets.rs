@@ -9,7 +9,10 @@ const FUNCTION_LINES: usize = 80;
 const NESTING: usize = 4;
 
 /// Files between the budget and the hard stop, and why they are one.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] = &[(
+    "kubelet/src/config/validate/rules.rs",
+    "one rule after the other, as upstream lists them",
+)];
 
 /// Functions above the budget: data tables, written out.
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];

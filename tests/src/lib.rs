@@ -1,1 +1,7 @@
 //! The test harness, end-to-end suites, architecture tests and benchmarks.
+
+pub mod eventually;
+pub mod namespace;
+pub mod node;
+pub mod requires;
+pub mod scenario;

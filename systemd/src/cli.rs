@@ -1,0 +1,166 @@
+//! The command line of the front door: what each command takes, and who does it.
+
+use crate::configuration::Network;
+use crate::layout::Layout;
+use crate::plan::Wishes;
+use crate::{daemon, down, image, status, up, why};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A host becomes a node.
+#[derive(Parser)]
+#[command(name = "keelson", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a private containerd and the kubelet, and run the pods of a folder
+    Up(Up),
+    /// Stop them and take everything away that they made
+    Down(Down),
+    /// What runs, and what each pod waits for
+    Status(Status),
+    /// The decisions behind the state of one pod
+    Why(Why),
+    /// Build an image from a folder, build the pause image, import an archive
+    #[command(subcommand)]
+    Image(image::Image),
+}
+
+#[derive(Args)]
+struct Root {
+    /// Keep all files below this folder instead of /
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+#[derive(Args)]
+struct Up {
+    #[command(flatten)]
+    root: Root,
+    /// Run the manifests of this folder
+    #[arg(long, value_name = "DIR")]
+    manifests: Option<PathBuf>,
+    /// Run two pods that talk to each other
+    #[arg(long)]
+    demo: bool,
+    /// Only find out whether this machine can be a node
+    #[arg(long)]
+    check: bool,
+    /// The folder of a containerd >= 2 and its shim
+    #[arg(long, value_name = "DIR")]
+    containerd: Option<PathBuf>,
+    /// The pods' IPv4 range
+    #[arg(long, value_name = "CIDR", default_value_t = Network::default().subnet)]
+    subnet: String,
+}
+
+#[derive(Args)]
+struct Down {
+    #[command(flatten)]
+    root: Root,
+    /// Remove images, volumes, logs and the binary too
+    #[arg(long)]
+    purge: bool,
+}
+
+#[derive(Args)]
+struct Status {
+    #[command(flatten)]
+    root: Root,
+}
+
+#[derive(Args)]
+struct Why {
+    /// The pod's name
+    pod: String,
+    /// Its namespace
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+    #[command(flatten)]
+    root: Root,
+}
+
+/// Runs one of the front door's programs with its arguments and says how it went.
+#[must_use]
+pub fn main(name: &str, args: &[OsString]) -> ExitCode {
+    if name == "__session" {
+        eprintln!("keelson: {}", daemon::become_daemon(args));
+        return ExitCode::FAILURE;
+    }
+    let words = ["keelson".into(), name.into()]
+        .into_iter()
+        .chain(args.iter().cloned());
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody reads it: then nobody misses it.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Err(error) => report(Err(format!("start the event loop: {error}"))),
+    }
+}
+
+async fn run(command: Command) -> ExitCode {
+    report(match command {
+        Command::Up(up) => go_up(up).await,
+        Command::Down(down) => down::down(&layout(&down.root), down.purge).await,
+        Command::Status(status) => status::status(&layout(&status.root))
+            .await
+            .map_err(|error| error.to_string()),
+        Command::Why(why) => why::why(&layout(&why.root), &why.namespace, &why.pod)
+            .await
+            .map_err(|error| error.to_string()),
+        Command::Image(image) => image::run(image).await.map_err(|error| error.to_string()),
+    })
+}
+
+async fn go_up(args: Up) -> Result<(), String> {
+    let options = up::Options {
+        layout: layout(&args.root),
+        wishes: Wishes {
+            manifests: args.manifests.map(absolute),
+            demo: args.demo,
+        },
+        containerd: args.containerd.map(absolute),
+        network: Network {
+            subnet: args.subnet,
+            ..up::network_here()
+        },
+    };
+    if args.check {
+        up::check(&options)
+    } else {
+        up::up(&options).await.map_err(|e| e.to_string())
+    }
+}
+
+fn layout(root: &Root) -> Layout {
+    Layout::new(&absolute(root.root.clone()))
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+fn report(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("keelson: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

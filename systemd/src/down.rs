@@ -1,0 +1,112 @@
+//! `keelson down`: stops what `up` started and takes away what it and the pods made. Never stops
+//! at the first error; what could not be removed is listed at the end. Only what is provably ours
+//! is touched: holders of our locks, shims of our containerd, mounts below our folders, the cgroup
+//! and the bridge that carry our names.
+
+mod cgroups;
+mod mounts;
+mod pods;
+mod processes;
+
+use crate::layout::Layout;
+use crate::up::start;
+use crate::{daemon, demo, files, units};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long the kubelet and containerd may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Takes the node down; with `purge`, images, logs and the binary go too.
+///
+/// # Errors
+/// When something of ours could not be removed: each on a line.
+pub async fn down(layout: &Layout, purge: bool) -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("this is not root: only root can stop a node".to_owned());
+    }
+    let mut kept = Vec::new();
+    kept.extend(step("the kubelet", stop(layout, "kubelet")));
+    kept.extend(step("the pods", pods::remove_all(layout).await));
+    kept.extend(step("containerd", stop(layout, "containerd")));
+    kept.extend(step(
+        "shims and what is left in our cgroup",
+        leftovers(layout),
+    ));
+    kept.extend(step("mounts", mounts::unmount_below(&layout.folders())));
+    kept.extend(step("files", remove_files(layout, purge)));
+    if kept.is_empty() {
+        println!(
+            "nothing of it is left{}",
+            if purge { "" } else { ", images and logs aside" }
+        );
+        return Ok(());
+    }
+    Err(format!("could not remove:\n  {}", kept.join("\n  ")))
+}
+
+/// Prints how a step went and hands on what it left.
+fn step(what: &str, kept: Vec<String>) -> Vec<String> {
+    println!(
+        "{what}: {}",
+        if kept.is_empty() {
+            "gone"
+        } else {
+            "something is left"
+        }
+    );
+    kept
+}
+
+fn stop(layout: &Layout, name: &str) -> Vec<String> {
+    let mut kept = Vec::new();
+    let unit = units::unit_of(name);
+    if start::by_systemd(layout) && units::exists(&unit) {
+        kept.extend(units::stop(&unit).err().map(|error| error.to_string()));
+        kept.extend(units::remove(&unit).err().map(|error| error.to_string()));
+    }
+    if let Some(running) = daemon::running(&layout.lock_of(name)) {
+        kept.extend(
+            daemon::stop(running.pid, GRACE)
+                .err()
+                .map(|error| error.to_string()),
+        );
+    }
+    kept
+}
+
+/// Shims outlive containerd by design; with the pods gone, one that is left serves nobody.
+fn leftovers(layout: &Layout) -> Vec<String> {
+    let shims = processes::shims(&layout.containerd_socket());
+    let stopped = shims
+        .into_iter()
+        .map(|pid| daemon::stop(pid, Duration::from_secs(1)));
+    let mut kept: Vec<_> = stopped
+        .filter_map(Result::err)
+        .map(|error| error.to_string())
+        .collect();
+    kept.extend(cgroups::remove(&layout.cgroup));
+    kept
+}
+
+fn remove_files(layout: &Layout, purge: bool) -> Vec<String> {
+    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounted = mounts::below(&mountinfo, &layout.folders());
+    if !mounted.is_empty() {
+        let what = |path: &std::path::PathBuf| format!("{}: still mounted", path.display());
+        return mounted.iter().map(what).collect();
+    }
+    let manifests = demo::manifests(layout).map(|(name, _)| layout.manifests().join(name));
+    let mut gone = vec![
+        layout.run.clone(),
+        layout.kubelet_root(),
+        layout.kubelet_state(),
+        layout.demo(),
+    ];
+    gone.extend(manifests);
+    if purge {
+        gone.extend([layout.lib.clone(), layout.log.clone()]);
+    }
+    let forget = |path: &Path| files::forget(path).err().map(|error| error.to_string());
+    gone.iter().filter_map(|path| forget(path)).collect()
+}

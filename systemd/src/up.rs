@@ -1,0 +1,234 @@
+//! `keelson up`: applies the steps of the plan one by one and says how each went. Can be repeated:
+//! what is there is left alone, what was started with something else is started anew.
+
+mod configure;
+mod images;
+mod install;
+mod ready;
+pub(crate) mod start;
+
+use crate::configuration::Network;
+use crate::daemon::DaemonError;
+use crate::demo::DemoError;
+use crate::files::FileError;
+use crate::layout::Layout;
+use crate::plan::{Step, Wishes, steps};
+use crate::preflight::{self, Finding};
+use crate::units::UnitError;
+use keelson_cri::CriError;
+use keelson_cri::containerd::import::ImportError;
+use keelson_cri::image::{ImageError, LayerError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub use configure::network_here;
+
+/// What `up` was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where everything is.
+    pub layout: Layout,
+    /// What is to run.
+    pub wishes: Wishes,
+    /// The folder of containerd's programs, where it was named.
+    pub containerd: Option<PathBuf>,
+    /// The pods' addresses.
+    pub network: Network,
+}
+
+/// Why the node is not up.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// The machine lacks something; what and the cure were printed.
+    #[error("this machine cannot be a node yet: {0} thing(s) above need a hand")]
+    Refused(usize),
+    /// A file could not be put in its place.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// This program could not find or read itself.
+    #[error("read this program's own file: {0}")]
+    OwnBinary(std::io::Error),
+    /// No usable containerd was found.
+    #[error(
+        "no containerd >= 2 found in {searched}: `make runtime` fetches one, or name its folder with --containerd DIR"
+    )]
+    NoContainerd {
+        /// Where it was looked for.
+        searched: String,
+    },
+    /// A daemon could not be started or stopped.
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    /// systemd did not do what it was asked.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
+    /// It was started and does not answer.
+    #[error("{name} does not serve: {why}\nthe end of {log}:\n{tail}")]
+    Silent {
+        /// The daemon.
+        name: &'static str,
+        /// The last failure.
+        why: String,
+        /// Its log.
+        log: PathBuf,
+        /// The log's last lines.
+        tail: String,
+    },
+    /// An image could not be built.
+    #[error(transparent)]
+    Build(#[from] ImageError),
+    /// A file of an image could not be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// containerd did not take an image.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A runtime call failed.
+    #[error(transparent)]
+    Cri(#[from] CriError),
+    /// The demo could not be laid out.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// The demo's pods did not become ready.
+    #[error(
+        "pod {pod} is not ready after {seconds} s: `keelson why {pod}` says what it waits for\n{table}"
+    )]
+    NotReady {
+        /// The first pod that is not.
+        pod: &'static str,
+        /// How long we waited.
+        seconds: u64,
+        /// How things stand.
+        table: String,
+    },
+}
+
+/// How a step went.
+pub(crate) enum Outcome {
+    /// It was done now.
+    Done,
+    /// There was nothing to do.
+    There,
+}
+
+impl Outcome {
+    /// `Done` when something was changed.
+    fn changed(changed: bool) -> Self {
+        if changed { Self::Done } else { Self::There }
+    }
+}
+
+/// Makes this machine a node.
+///
+/// # Errors
+/// With the step that failed and why. What was done until then stays; `up` can be run again.
+pub async fn up(options: &Options) -> Result<(), UpError> {
+    let steps = steps(&options.wishes);
+    for (number, step) in steps.iter().enumerate() {
+        print!("[{}/{}] {} ... ", number + 1, steps.len(), step.title());
+        flush();
+        let start = Instant::now();
+        match apply(step, options).await {
+            Ok(Outcome::Done) => println!("ok {:.1} s", start.elapsed().as_secs_f32()),
+            Ok(Outcome::There) => println!("was there"),
+            Err(error) => {
+                println!("failed");
+                return Err(error);
+            }
+        }
+    }
+    ready::report(options).await
+}
+
+async fn apply(step: &Step, options: &Options) -> Result<Outcome, UpError> {
+    match step {
+        Step::Binary => install::binary(&options.layout),
+        Step::Preflight => look(options).map(|()| Outcome::Done),
+        Step::Configuration => configure::files(options),
+        Step::Containerd => start::containerd(options).await,
+        Step::PauseImage => images::pause(&options.layout).await,
+        Step::DemoImage => images::demo(&options.layout).await,
+        Step::DemoManifests => configure::demo(options),
+        Step::Kubelet => start::kubelet(options).await,
+        Step::Ready => ready::wait(&options.layout).await,
+    }
+}
+
+/// Only looks whether this machine can be a node, and prints what was found.
+///
+/// # Errors
+/// When it cannot.
+pub fn check(options: &Options) -> Result<(), String> {
+    look(options).map_err(|error| error.to_string())?;
+    println!("this machine can be a node");
+    Ok(())
+}
+
+fn look(options: &Options) -> Result<(), UpError> {
+    let layout = &options.layout;
+    let ports = if start::is_running(layout, "kubelet") {
+        &[][..]
+    } else {
+        ports(&options.wishes)
+    };
+    let mut facts = preflight::observe(&layout.lib, ports);
+    if facts.uid == 0 && layout.binary().exists() {
+        facts.network = trial(options).err().map(|error| error.to_string());
+    }
+    let findings = preflight::judge(&facts);
+    if !findings.is_empty() {
+        println!();
+    }
+    for finding in &findings {
+        match finding {
+            Finding::Refused { what, cure } => println!("    !! {what}\n       {cure}"),
+            Finding::Note(text) => println!("    note: {text}"),
+        }
+    }
+    let refused = findings
+        .iter()
+        .filter(|one| matches!(one, Finding::Refused { .. }))
+        .count();
+    if refused > 0 {
+        Err(UpError::Refused(refused))
+    } else {
+        Ok(())
+    }
+}
+
+fn trial(options: &Options) -> Result<(), preflight::NetworkError> {
+    let leases = options.layout.run.join("trial");
+    let config = crate::configuration::trial_network(&options.layout, &options.network, &leases);
+    let outcome = preflight::try_network(&options.layout.cni_bin().join("bridge"), &config);
+    // A leftover lease of the trial is in a folder that nobody else reads, and ends with the boot.
+    let _ = crate::files::forget(&leases);
+    outcome
+}
+
+/// Ports that must be free before the kubelet starts.
+fn ports(wishes: &Wishes) -> &'static [u16] {
+    if wishes.demo {
+        &[10250, 10248, crate::demo::HOST_PORT]
+    } else {
+        &[10250, 10248]
+    }
+}
+
+fn flush() {
+    // Progress that cannot be shown is no reason to stop.
+    let _ = std::io::stdout().flush();
+}
+
+/// The last lines of a log, for a message.
+fn tail(path: &Path) -> String {
+    const LINES: usize = 12;
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// How long a daemon may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(30);

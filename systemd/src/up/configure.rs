@@ -1,0 +1,100 @@
+//! Writes the configuration files, and the demo's manifests.
+
+use super::{Options, Outcome, UpError, start};
+use crate::configuration::{self, Network};
+use crate::files::{make_folder, put};
+use crate::layout::Layout;
+use crate::{demo, preflight, units};
+use keelson_cri::containerd::config::Config;
+use keelson_cri::image::pause;
+use keelson_cri::values::CgroupDriver;
+use std::path::{Path, PathBuf};
+
+/// The default network, without IPv6 where the kernel has none.
+#[must_use]
+pub fn network_here() -> Network {
+    let network = Network::default();
+    let ipv6 = Path::new("/proc/net/if_inet6").exists();
+    Network {
+        subnet6: network.subnet6.filter(|_| ipv6),
+        ..network
+    }
+}
+
+/// The folder of manifests that the kubelet watches.
+pub(super) fn manifests(options: &Options) -> PathBuf {
+    options
+        .wishes
+        .manifests
+        .clone()
+        .unwrap_or_else(|| options.layout.manifests())
+}
+
+/// Writes everything that containerd, the plugins and the kubelet read.
+pub(super) fn files(options: &Options) -> Result<Outcome, UpError> {
+    let layout = &options.layout;
+    let manifests = manifests(options);
+    let more = [
+        manifests.clone(),
+        layout.leases(),
+        layout.kubelet_drop_ins(),
+    ];
+    for folder in layout
+        .folders()
+        .into_iter()
+        .chain(more.iter().map(PathBuf::as_path))
+    {
+        make_folder(folder)?;
+    }
+    let mut texts = vec![
+        (
+            layout.cni_config().join("10-keelson.conflist"),
+            configuration::network_list(layout, &options.network),
+        ),
+        (
+            layout.kubelet_config(),
+            configuration::kubelet(layout, &manifests),
+        ),
+        (layout.containerd_config(), containerd_config(layout)),
+    ];
+    if start::by_systemd(layout) {
+        texts.extend(units::files(layout, &start::containerd_program(options)?));
+    }
+    let mut changed = false;
+    for (path, text) in texts {
+        changed |= put(&path, text.as_bytes(), 0o644)?;
+    }
+    Ok(Outcome::changed(changed))
+}
+
+fn containerd_config(layout: &Layout) -> String {
+    let facts = preflight::observe(&layout.lib, &[]);
+    let config = Config {
+        root: layout.containerd_root(),
+        state: layout.containerd_state(),
+        socket: layout.containerd_socket(),
+        sandbox_image: pause::NAME.to_owned(),
+        cni_bin_dirs: vec![layout.cni_bin()],
+        cni_conf_dir: layout.cni_config(),
+        cgroup_driver: CgroupDriver::Cgroupfs,
+        restrict_oom_score_adj: !preflight::may_lower_oom_score(&facts),
+        runtime_binary: facts
+            .oci_runtime
+            .unwrap_or_else(|| "runc".to_owned())
+            .into(),
+        max_concurrent_downloads: 3,
+        registry_config: None,
+    };
+    config.to_toml()
+}
+
+/// Puts the demo's manifests into the folder.
+pub(super) fn demo(options: &Options) -> Result<Outcome, UpError> {
+    let folder = manifests(options);
+    make_folder(&options.layout.demo().join("shared"))?;
+    let mut changed = false;
+    for (name, text) in demo::manifests(&options.layout) {
+        changed |= put(&folder.join(name), text.as_bytes(), 0o644)?;
+    }
+    Ok(Outcome::changed(changed))
+}

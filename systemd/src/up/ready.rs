@@ -1,0 +1,96 @@
+//! Waits for the demo's pods and shows what runs.
+
+use super::{Options, Outcome, UpError};
+use crate::demo::{HOST_PORT, PODS};
+use crate::layout::Layout;
+use crate::pod_table::{Row, render};
+use crate::status::pods;
+use crate::web;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long two pods may take; a slow disk needs some of it.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How often the kubelet is asked.
+const STEP: Duration = Duration::from_millis(100);
+
+/// Waits until every pod of the demo is ready.
+pub(super) async fn wait(layout: &Layout) -> Result<Outcome, UpError> {
+    let start = Instant::now();
+    loop {
+        // A kubelet that does not answer for a moment is asked again.
+        let rows = pods(layout).await.unwrap_or_default();
+        let Some(pod) = PODS.into_iter().find(|pod| !is_ready(&rows, pod)) else {
+            let at_once = start.elapsed() < STEP;
+            return Ok(if at_once {
+                Outcome::There
+            } else {
+                Outcome::Done
+            });
+        };
+        if start.elapsed() > PATIENCE {
+            let seconds = PATIENCE.as_secs();
+            return Err(UpError::NotReady {
+                pod,
+                seconds,
+                table: render(&rows),
+            });
+        }
+        sleep(STEP).await;
+    }
+}
+
+fn is_ready(rows: &[Row], pod: &str) -> bool {
+    rows.iter()
+        .any(|row| row.namespace == "default" && row.name == pod && row.is_ready)
+}
+
+/// Prints what runs, what it answers, and what to try next.
+pub(super) async fn report(options: &Options) -> Result<(), UpError> {
+    let layout = &options.layout;
+    let rows = pods(layout).await.unwrap_or_default();
+    println!("\n{}", render(&rows));
+    if options.wishes.demo {
+        for address in addresses(&rows) {
+            match web::get(address).await {
+                Ok(answer) => println!("http://{address}/  {}", answer.trim_end()),
+                Err(error) => println!("http://{address}/  no answer: {error}"),
+            }
+        }
+        println!();
+    }
+    print!("{}", advice(options));
+    Ok(())
+}
+
+/// The web server's addresses: through the port of the host, then its own.
+fn addresses(rows: &[Row]) -> Vec<SocketAddr> {
+    let host = SocketAddr::from((Ipv4Addr::LOCALHOST, HOST_PORT));
+    let web = rows.iter().filter(|row| row.name == PODS[0]);
+    let own = web
+        .flat_map(|row| &row.ips)
+        .filter_map(|ip| ip.parse::<IpAddr>().ok());
+    std::iter::once(host)
+        .chain(own.map(|ip| SocketAddr::from((ip, HOST_PORT))))
+        .collect()
+}
+
+fn advice(options: &Options) -> String {
+    let keelson = options.layout.binary();
+    let keelson = keelson.display();
+    let manifests = super::configure::manifests(options);
+    format!(
+        "\
+Try next:
+  {keelson} status
+  {keelson} why web
+  ls {manifests}                        drop a pod manifest in, edit it, delete it
+  tail -f {logs}/default_client_*/caller/0.log
+  make down                             and everything is gone
+",
+        manifests = manifests.display(),
+        logs = options.layout.pod_logs().display(),
+    )
+}

@@ -1,0 +1,12 @@
+//! The node tier: a kubelet, a real containerd and our CNI plugins in namespaces of their own.
+
+mod bad_days;
+mod crash;
+mod down;
+mod exec_logs;
+mod init_order;
+mod lifecycle;
+mod manifests;
+mod many_pods;
+mod probes;
+mod restart;
