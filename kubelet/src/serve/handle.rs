@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::auth::{Authentication, Credentials, Unauthorized};
 use super::body::{Body, text};
 use super::query::Query;
-use super::route::{MetricsPage, Route, RouteError, StreamingRoute, allowed_methods, route};
+use super::route::{MetricsPage, Route, RouteError, allowed_methods, route};
+use super::streaming::Streaming;
 use super::view::NodeView;
 use super::{configz, container_logs, health, metrics, node_logs, pods, unix};
 
@@ -62,6 +63,8 @@ pub struct Services {
     pub view: Arc<dyn NodeView>,
     /// The runtime.
     pub cri: keelson_cri::Client,
+    /// Requests that take the connection over; its owner ends the sessions.
+    pub streaming: Streaming,
     /// How callers prove who they are.
     pub authentication: Authentication,
     /// What is offered.
@@ -102,7 +105,7 @@ impl Services {
             Route::Configz => configz::answer(&view.config_json()),
             Route::NodeLogs(_) if query.first("query").is_some() => not_supported("node log query"),
             Route::NodeLogs(path) => node_logs::answer(&self.offer.log_directory, &path),
-            Route::Streaming(target) => self.streaming(target, request).await,
+            Route::Streaming(target) => self.streaming.serve(view, &target, request).await,
             Route::Checkpoint(_) => not_supported("checkpointing of containers"),
             Route::Profiling => not_supported("profiling"),
             Route::DebugFlags => not_supported("changing the log level of a running kubelet"),
@@ -121,14 +124,6 @@ impl Services {
 
     async fn stats_summary(&self, _query: &Query) -> Response<Body> {
         not_supported("usage of containers")
-    }
-
-    async fn streaming(
-        &self,
-        _target: StreamingRoute,
-        _request: Request<Incoming>,
-    ) -> Response<Body> {
-        not_supported("streaming")
     }
 }
 

@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use super::*;
 use crate::serve::auth::Authentication;
 use crate::serve::handle::Offer;
+use crate::serve::streaming::Streaming;
 use crate::serve::tls::policy::TlsPolicy;
 use crate::serve::tls::{TlsFiles, self_signed};
 use crate::serve::unix;
@@ -78,6 +79,10 @@ impl Node {
         let endpoint: Endpoint = socket.parse().unwrap();
         Arc::new(Services {
             view: self.view.clone(),
+            streaming: Streaming::new(
+                Client::new(&endpoint, Deadlines::default()),
+                Duration::from_secs(60),
+            ),
             cri: Client::new(&endpoint, Deadlines::default()),
             authentication: Authentication::default(),
             offer: Offer {
