@@ -11,6 +11,7 @@ pub mod digest;
 pub mod event;
 pub mod memory;
 pub mod observed;
+mod reboot;
 pub mod time;
 
 pub use action::{Action, Key, KillReason};

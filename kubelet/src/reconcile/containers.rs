@@ -75,7 +75,7 @@ fn may_run_again(turn: &Turn<'_>, c: &ContainerSpec, exit_code: i32) -> bool {
 /// One container whose turn it is: waits for its delays, its image, the sandbox and the volumes.
 fn start(turn: &mut Turn<'_>, c: &ContainerSpec, sandbox: Option<&Arc<str>>) {
     let not_before = not_before(turn, c);
-    if starting(turn, c) || !turn.due(not_before) {
+    if !turn.due(not_before) || starting(turn, c) {
         return;
     }
     let image = images::ensure(turn, c);
