@@ -4,6 +4,7 @@
 //!
 //! Knows no CRI type: the caller turns a [`ReadyMount`] into one.
 
+pub mod content;
 mod dir;
 pub mod empty_dir;
 pub mod host_path;
@@ -12,6 +13,7 @@ pub mod mount;
 pub mod mountinfo;
 pub mod ownership;
 pub mod plan;
+pub mod projected;
 pub mod set_up;
 pub mod subpath;
 pub mod teardown;

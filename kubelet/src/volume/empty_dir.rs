@@ -73,8 +73,10 @@ pub fn size_limit(name: &str, source: &EmptyDirVolumeSource) -> Result<Option<u6
 }
 
 /// The smallest of what the node can give, what the pod may use and what the volume may hold.
-fn memory(limit: Option<u64>, facts: &Facts) -> Medium {
-    let bounds = [facts.allocatable_memory, facts.pod_memory_limit, limit];
+pub(super) fn memory(limit: Option<u64>, facts: &Facts) -> Medium {
+    let allocatable = facts.allocatable.get("memory");
+    let allocatable = allocatable.and_then(|memory| u64::try_from(memory.value()).ok());
+    let bounds = [allocatable, facts.pod_memory_limit, limit];
     let size = bounds
         .into_iter()
         .flatten()
@@ -189,7 +191,7 @@ mod tests {
 
     fn check(medium_name: &str, limit: Option<&str>, pages: &[&str], want: Result<Medium, &str>) {
         let facts = Facts {
-            allocatable_memory: Some(1024 * MIB),
+            allocatable: [("memory".to_owned(), Quantity::parse("1Gi").unwrap())].into(),
             pod_memory_limit: Some(64 * MIB),
             ..Facts::default()
         };

@@ -15,12 +15,12 @@ use rustix::mount::{
 
 use super::mountinfo::{self, MountEntry};
 
-/// The mount table of this process.
+/// The mount table of this thread.
 ///
 /// # Errors
 /// It cannot be read, or a line of it cannot be parsed.
 pub fn table() -> io::Result<Vec<MountEntry>> {
-    let bytes = fs::read("/proc/self/mountinfo")?;
+    let bytes = fs::read("/proc/thread-self/mountinfo")?;
     mountinfo::parse(&bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 

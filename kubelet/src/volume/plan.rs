@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use keelson_api::resources::Amounts;
 
+use super::content::Payload;
 use super::empty_dir::Medium;
 use super::host_path::HostPathType;
 use super::ownership::Ownership;
@@ -18,8 +20,9 @@ use crate::pod_files::layout::{Paths, UnsafeSegment, check_segment};
 /// What the node adds to the decision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Memory that pods may use on this node, in bytes: the upper bound of a memory emptyDir.
-    pub allocatable_memory: Option<u64>,
+    /// What pods may use on this node, by resource name: the upper bound of a memory emptyDir,
+    /// and what the downward API tells containers that have no limit.
+    pub allocatable: Amounts,
     /// The memory limit of the pod's cgroup, in bytes, if it has one.
     pub pod_memory_limit: Option<u64>,
     /// tmpfs knows `noswap` (kernel 6.4).
@@ -64,6 +67,17 @@ pub enum VolumeStep {
         /// `fsGroup` of the pod.
         ownership: Option<Ownership>,
     },
+    /// Write files whose content is known, into a tmpfs.
+    Content {
+        /// Where, below the pod's directory.
+        path: PathBuf,
+        /// The files.
+        payload: Payload,
+        /// `fsGroup` of the pod.
+        ownership: Option<Ownership>,
+        /// The tmpfs.
+        medium: Medium,
+    },
     /// Check, and maybe create, a path of the host.
     HostPath {
         /// The path.
@@ -85,14 +99,16 @@ impl VolumeStep {
     #[must_use]
     pub fn host_path(&self) -> Option<&PathBuf> {
         match self {
-            Self::EmptyDir { path, .. } | Self::HostPath { path, .. } => Some(path),
+            Self::EmptyDir { path, .. }
+            | Self::Content { path, .. }
+            | Self::HostPath { path, .. } => Some(path),
             Self::Image { .. } => None,
         }
     }
 
     /// Whether the kubelet made the volume, so that its label and owner are ours to set.
     fn is_managed(&self) -> bool {
-        matches!(self, Self::EmptyDir { .. })
+        matches!(self, Self::EmptyDir { .. } | Self::Content { .. })
     }
 }
 
@@ -193,6 +209,12 @@ pub enum VolumeError {
     HostPathForm { volume: String, path: String },
     #[error("volume {volume:?}: {kind} is an invalid hostPath.type")]
     HostPathType { volume: String, kind: String },
+    #[error("volume {volume:?}: item {path:?}: {cure}")]
+    Item {
+        volume: String,
+        path: String,
+        cure: String,
+    },
     #[error("volume {volume:?}: image.reference is empty: name an image")]
     NoImage { volume: String },
     #[error(
@@ -222,7 +244,7 @@ pub fn plan(pod: &Pod, uid: &str, paths: &Paths, facts: &Facts) -> Result<Volume
     check_segment("pod UID", uid)?;
     let default = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&default);
-    let volumes = sources::volumes(spec, uid, paths, facts)?;
+    let volumes = sources::volumes(pod, spec, uid, paths, facts)?;
     let mounts = mounts::mounts(spec, &volumes, uid, paths, facts)?;
     Ok(VolumePlan {
         pod_dir: paths.pod(uid),

@@ -7,11 +7,14 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
+use super::content::{self, Payload};
 use super::empty_dir::Medium;
 use super::host_path::{self, HostPathError};
 use super::mountinfo::{MountEntry, mounted_at};
 use super::ownership::{self, Ownership};
-use super::plan::{MountSource, PlannedMount, Propagation, VolumePlan, VolumeStep};
+use super::plan::{MountSource, PlannedMount, PlannedVolume, Propagation, VolumePlan, VolumeStep};
 use super::{mount, subpath};
 
 /// A volume or mount could not be prepared.
@@ -91,27 +94,48 @@ pub fn set_up(plan: &VolumePlan) -> Result<(), SetUpError> {
         return Ok(());
     }
     let table = mount::table().map_err(SetUpError::MountTable)?;
-    for volume in &plan.volumes {
-        let name = &volume.name;
-        match &volume.step {
-            VolumeStep::EmptyDir {
-                path,
-                medium,
-                ownership,
-            } => {
-                let done = empty_dir(path, medium, *ownership, &table);
-                done.map_err(|failure| failure.of(name))?;
-            }
-            VolumeStep::HostPath { path, kind } => {
-                host_path::ensure(path, *kind, &table).map_err(|source| SetUpError::HostPath {
-                    volume: name.clone(),
-                    source,
-                })?;
-            }
-            VolumeStep::Image { .. } => {}
+    plan.volumes
+        .iter()
+        .try_for_each(|volume| set_up_one(volume, &table))
+}
+
+fn set_up_one(volume: &PlannedVolume, table: &[MountEntry]) -> Result<(), SetUpError> {
+    let name = &volume.name;
+    match &volume.step {
+        VolumeStep::EmptyDir {
+            path,
+            medium,
+            ownership,
+        } => empty_dir(path, medium, *ownership, table).map_err(|failure| failure.of(name)),
+        VolumeStep::Content {
+            path,
+            payload,
+            ownership,
+            medium,
+        } => empty_dir(path, medium, None, table)
+            .and_then(|()| {
+                at(
+                    "write files of",
+                    path,
+                    write_content(path, payload, *ownership),
+                )
+            })
+            .map_err(|failure| failure.of(name)),
+        VolumeStep::HostPath { path, kind } => {
+            host_path::ensure(path, *kind, table).map_err(|source| SetUpError::HostPath {
+                volume: name.clone(),
+                source,
+            })
         }
+        VolumeStep::Image { .. } => Ok(()),
     }
-    Ok(())
+}
+
+fn write_content(path: &Path, payload: &Payload, ownership: Option<Ownership>) -> io::Result<()> {
+    let stamp = Timestamp::now()
+        .strftime("%Y_%m_%d_%H_%M_%S.%9f")
+        .to_string();
+    content::write(path, payload, &stamp, ownership).map(drop)
 }
 
 /// Resolves the mounts of one container, right before it is created: a subPath may have been
@@ -257,3 +281,6 @@ fn mount_medium(path: &Path, medium: &Medium, table: &[MountEntry]) -> io::Resul
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

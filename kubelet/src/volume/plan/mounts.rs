@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{PodSpec, SecurityContext, VolumeDevice, VolumeMount};
+use keelson_api::expand::{expand, unknown_references};
 
 use super::{
     Facts, MountSource, PlannedMount, PlannedVolume, Propagation, VolumeError, VolumeStep,
@@ -134,7 +135,9 @@ impl Context<'_> {
                     sub_path,
                 });
             }
-            VolumeStep::EmptyDir { path, .. } | VolumeStep::HostPath { path, .. } => path.clone(),
+            VolumeStep::EmptyDir { path, .. }
+            | VolumeStep::Content { path, .. }
+            | VolumeStep::HostPath { path, .. } => path.clone(),
         };
         Ok(match sub_path {
             None => MountSource::Path(path),
@@ -167,23 +170,29 @@ impl Context<'_> {
         Ok(Some(sub_path))
     }
 
+    /// Unlike in commands, a name without value is an error: the path would be another one.
     fn expand(&self, mount: &VolumeMount, expression: &str) -> Result<String, VolumeError> {
         let environment = self.facts.environment.get(self.container.name);
-        let value = |name: &str| environment.and_then(|e| e.get(name)).map(String::as_str);
-        expand(expression, value).map_err(|_missing| {
+        let value = |name: &str| environment.and_then(|known| known.get(name)).cloned();
+        if !unknown_references(expression, |name| value(name).is_some()).is_empty() {
             let cure = "names a variable that env of the container lacks";
-            self.refuse(mount, "subPathExpr", expression, cure)
-        })
+            return Err(self.refuse(mount, "subPathExpr", expression, cure));
+        }
+        Ok(expand(expression, value))
     }
 
-    /// `readOnly` and `recursiveReadOnly`. Images are never writable.
+    /// `readOnly` and `recursiveReadOnly`. Images, and files that the kubelet writes, are never
+    /// writable.
     fn read_only(
         &self,
         mount: &VolumeMount,
         volume: &PlannedVolume,
     ) -> Result<(bool, bool), VolumeError> {
-        let image = matches!(volume.step, VolumeStep::Image { .. });
-        let read_only = image || mount.read_only.unwrap_or_default();
+        let forced = matches!(
+            volume.step,
+            VolumeStep::Image { .. } | VolumeStep::Content { .. }
+        );
+        let read_only = forced || mount.read_only.unwrap_or_default();
         let mode = mount.recursive_read_only.as_deref().unwrap_or("Disabled");
         let refuse = |cure| Err(self.refuse(mount, "recursiveReadOnly", mode, cure));
         let private = matches!(mount.mount_propagation.as_deref(), None | Some("None"));
@@ -244,49 +253,9 @@ fn absolute(mount_path: &str) -> String {
     }
 }
 
-/// Replaces `$(NAME)` by its value; `$$` is a dollar sign. `Err` carries a name without value.
-fn expand<'v>(expression: &str, value: impl Fn(&str) -> Option<&'v str>) -> Result<String, String> {
-    let mut out = String::with_capacity(expression.len());
-    let mut rest = expression;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(tail) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = tail;
-            continue;
-        }
-        match rest
-            .strip_prefix('(')
-            .and_then(|inner| inner.split_once(')'))
-        {
-            Some((name, tail)) => {
-                out.push_str(value(name).ok_or_else(|| name.to_owned())?);
-                rest = tail;
-            }
-            None => out.push('$'),
-        }
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn expansion() {
-        let check = |expression: &str, want: Result<&str, &str>| {
-            let got = expand(expression, |name| (name == "A").then_some("x"));
-            assert_eq!(got.as_deref().map_err(String::as_str), want, "{expression}");
-        };
-        check("logs/$(A)", Ok("logs/x"));
-        check("$(A)$(A)", Ok("xx"));
-        check("$$(A)", Ok("$(A)"));
-        check("a$b$(", Ok("a$b$("));
-        check("$(B)", Err("B"));
-    }
 
     #[test]
     fn inside() {

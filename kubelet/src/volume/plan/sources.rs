@@ -3,21 +3,42 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{HostPathVolumeSource, ImageVolumeSource, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{
+    EmptyDirVolumeSource, HostPathVolumeSource, ImageVolumeSource, Pod, PodSpec, Volume,
+};
 
 use super::{Facts, PlannedVolume, VolumeError, VolumeStep};
 use crate::pod_files::layout::{Paths, check_segment};
+use crate::volume::content::Payload;
 use crate::volume::empty_dir;
 use crate::volume::host_path::HostPathType;
 use crate::volume::ownership::Ownership;
+use crate::volume::projected::Maker;
+
+/// What steps are decided from.
+struct Planner<'a> {
+    pod: &'a Pod,
+    spec: &'a PodSpec,
+    uid: &'a str,
+    paths: &'a Paths,
+    facts: &'a Facts,
+}
 
 /// One step for every volume of the pod.
 pub(super) fn volumes(
+    pod: &Pod,
     spec: &PodSpec,
     uid: &str,
     paths: &Paths,
     facts: &Facts,
 ) -> Result<Vec<PlannedVolume>, VolumeError> {
+    let planner = Planner {
+        pod,
+        spec,
+        uid,
+        paths,
+        facts,
+    };
     let mut seen = BTreeSet::new();
     let mut planned = Vec::new();
     for volume in spec.volumes.iter().flatten() {
@@ -27,7 +48,7 @@ pub(super) fn volumes(
                 volume: name.to_owned(),
             });
         }
-        let step = step(volume, spec, uid, paths, facts)?;
+        let step = planner.step(volume)?;
         planned.push(PlannedVolume {
             name: name.to_owned(),
             step,
@@ -36,28 +57,52 @@ pub(super) fn volumes(
     Ok(planned)
 }
 
-fn step(
-    volume: &Volume,
-    spec: &PodSpec,
-    uid: &str,
-    paths: &Paths,
-    facts: &Facts,
-) -> Result<VolumeStep, VolumeError> {
-    let name = volume.name.as_str();
-    if let Some(source) = &volume.empty_dir {
-        return Ok(VolumeStep::EmptyDir {
-            path: paths.volume(uid, "empty-dir", name),
-            medium: empty_dir::medium(name, source, spec, facts)?,
-            ownership: Ownership::of(spec),
-        });
+impl Planner<'_> {
+    fn step(&self, volume: &Volume) -> Result<VolumeStep, VolumeError> {
+        let name = volume.name.as_str();
+        let maker = Maker {
+            volume: name,
+            pod: self.pod,
+            facts: self.facts,
+        };
+        if let Some(source) = &volume.empty_dir {
+            return self.empty_dir(name, source);
+        }
+        if let Some(source) = &volume.host_path {
+            return host_path(name, source);
+        }
+        if let Some(source) = &volume.downward_api {
+            return Ok(self.content("downward-api", name, maker.downward_api(source)?));
+        }
+        if let Some(source) = &volume.projected {
+            return Ok(self.content("projected", name, maker.projected(source)?));
+        }
+        if let Some(source) = &volume.image {
+            return image(name, source);
+        }
+        Err(refused(volume))
     }
-    if let Some(source) = &volume.host_path {
-        return host_path(name, source);
+
+    fn empty_dir(
+        &self,
+        name: &str,
+        source: &EmptyDirVolumeSource,
+    ) -> Result<VolumeStep, VolumeError> {
+        Ok(VolumeStep::EmptyDir {
+            path: self.paths.volume(self.uid, "empty-dir", name),
+            medium: empty_dir::medium(name, source, self.spec, self.facts)?,
+            ownership: Ownership::of(self.spec),
+        })
     }
-    if let Some(source) = &volume.image {
-        return image(name, source);
+
+    fn content(&self, kind: &str, name: &str, payload: Payload) -> VolumeStep {
+        VolumeStep::Content {
+            path: self.paths.volume(self.uid, kind, name),
+            payload,
+            ownership: Ownership::of(self.spec),
+            medium: empty_dir::memory(None, self.facts),
+        }
     }
-    Err(refused(volume))
 }
 
 fn host_path(name: &str, source: &HostPathVolumeSource) -> Result<VolumeStep, VolumeError> {
