@@ -4,8 +4,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::process::Command;
 
 use k8s_openapi::api::core::v1::Pod;
+use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
 use serde_json::{Value, json};
 
 use super::*;
@@ -19,13 +19,9 @@ struct Node {
 }
 
 impl Node {
-    #[expect(
-        unsafe_code,
-        reason = "a private mount namespace for the test's own thread"
-    )]
     fn new() -> Self {
-        // SAFETY: only this thread's view of mounts changes, and no file descriptor is unshared.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }.unwrap();
+        // Only this thread's view of mounts changes.
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).unwrap();
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).unwrap();
         Self {
