@@ -29,6 +29,7 @@ fn compile_protos() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(PROTOS, ["proto"])?;
     tonic_prost_build::configure()
         .build_client(true)
+        .generate_default_stubs(true)
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .btree_map(".")
         // Credentials must not reach a log: its Debug is written by hand.
