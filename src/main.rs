@@ -9,6 +9,10 @@ use std::process::ExitCode;
 type Program = fn(&str, &[OsString]) -> ExitCode;
 
 const PROGRAMS: &[(&str, Program)] = &[
+    ("bridge", plugin),
+    ("host-local", plugin),
+    ("loopback", plugin),
+    ("portmap", plugin),
     ("up", keelson_bootstrap::main),
     ("down", keelson_bootstrap::main),
     ("status", keelson_bootstrap::main),
@@ -72,6 +76,10 @@ fn main() -> ExitCode {
         Some(program) => program(&name, &args[2..]),
         None => answer(&name),
     }
+}
+
+fn plugin(name: &str, _: &[OsString]) -> ExitCode {
+    keelson_cni::run(name)
 }
 
 fn base_name(name: &OsString) -> String {

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;
 
+/// The name of the pods' network.
+pub const NETWORK: &str = "keelson";
+
 /// The pods' addresses. Private ranges of our own choice: one node, no routing between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -31,7 +34,7 @@ pub fn network_list(layout: &Layout, network: &Network) -> String {
     strip(&mut bridge, &["cniVersion", "name"]);
     let list = json!({
         "cniVersion": "1.1.0",
-        "name": "keelson",
+        "name": NETWORK,
         "plugins": [
             bridge,
             { "type": "portmap", "capabilities": { "portMappings": true }, "snat": true },
@@ -60,7 +63,7 @@ fn bridge_plugin(layout: &Layout, network: &Network) -> Value {
     }
     json!({
         "cniVersion": "1.1.0",
-        "name": "keelson",
+        "name": NETWORK,
         "type": "bridge",
         "bridge": layout.bridge,
         "isGateway": true,

@@ -5,6 +5,7 @@
 
 mod cgroups;
 mod mounts;
+mod network;
 mod pods;
 mod processes;
 
@@ -34,6 +35,8 @@ pub async fn down(layout: &Layout, purge: bool) -> Result<(), String> {
         leftovers(layout),
     ));
     kept.extend(step("mounts", mounts::unmount_below(&layout.folders())));
+    kept.extend(step("the pod network", network::remove(layout)));
+    remove_empty_folders();
     kept.extend(step("files", remove_files(layout, purge)));
     if kept.is_empty() {
         println!(
@@ -87,6 +90,18 @@ fn leftovers(layout: &Layout) -> Vec<String> {
         .collect();
     kept.extend(cgroups::remove(&layout.cgroup));
     kept
+}
+
+/// Folders that containerd and its shims make beside their own, when nobody else uses them.
+fn remove_empty_folders() {
+    for path in [
+        "/run/containerd/s",
+        "/run/containerd/io.containerd.runtime.v2.task",
+        "/run/containerd",
+    ] {
+        // One that is not empty is somebody's.
+        let _ = std::fs::remove_dir(path);
+    }
 }
 
 fn remove_files(layout: &Layout, purge: bool) -> Vec<String> {

@@ -6,7 +6,9 @@
 use keelson_netlink::nft::{Element, Firewall, element};
 use keelson_netlink::{Errno, Error, Message};
 
+use crate::owner::network_key;
 use crate::plan::claim::{Claim, Table, first_missing};
+use crate::plan::ruleset::{ADDRESSES, FRAMES};
 use crate::wire::error_code::{Code, Failure, Outcome};
 
 const ATTEMPTS: u32 = 200;
@@ -89,6 +91,26 @@ pub fn check(table: &Table, claims: &[Claim]) -> Outcome<()> {
 /// When the kernel refuses.
 pub fn remove(table: &Table) -> Outcome<()> {
     Ok(Firewall::open()?.delete_table(table.family, table.name)?)
+}
+
+/// Gives back all that containers of `network` hold, and removes the tables that nobody else uses.
+/// For a network that is taken down with its containers gone.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn forget_network(network: &str) -> Outcome<()> {
+    let key = network_key(network);
+    for table in [&ADDRESSES, &FRAMES] {
+        release(table, |comment| comment.starts_with(&key))?;
+        let mut firewall = Firewall::open()?;
+        let in_use = held(&mut firewall, table)?
+            .iter()
+            .any(|(_, elements)| !elements.is_empty());
+        if !in_use {
+            firewall.delete_table(table.family, table.name)?;
+        }
+    }
+    Ok(())
 }
 
 type Held = Vec<(&'static str, Vec<Element>)>;
