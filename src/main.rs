@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("why", keelson_bootstrap::main),
     ("image", keelson_bootstrap::main),
     ("__session", keelson_bootstrap::main),
+    (keelson_kubelet::volume::killable::PROBE_NAME, volume_probe),
 ];
 
 /// Programs of the finished system that this build does not hold.
@@ -61,6 +62,11 @@ Examples:
 
 `keelson PROGRAM --help` says more. Options: --help, --version.
 ";
+
+/// A child that looks at a path which may hang.
+fn volume_probe(_: &str, args: &[OsString]) -> ExitCode {
+    keelson_kubelet::volume::probe_main(args)
+}
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();

@@ -2,8 +2,8 @@
 //! the ones it is given and, on the way to them, their parents.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,20 +67,34 @@ fn step<T>(step: &'static str, path: &Path, done: io::Result<T>) -> Result<T, Cg
     })
 }
 
-/// Makes `name` and its parents in every hierarchy. What is there stays.
+/// Makes `name`, and its parents where they are missing, in every hierarchy.
 pub(super) fn create(
     hierarchy: &Hierarchy,
     name: &CgroupName,
     driver: Driver,
 ) -> Result<(), CgroupError> {
-    let parent = name.parent();
-    if !name.is_root() {
-        create(hierarchy, &parent, driver)?;
+    match create_level(hierarchy, name, driver) {
+        Err(CgroupError::Step { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && !name.is_root() =>
+        {
+            create(hierarchy, &name.parent(), driver)?;
+            create_level(hierarchy, name, driver)
+        }
+        done => done,
     }
-    if let Hierarchy::Unified { mount } = hierarchy
-        && !name.is_root()
-    {
-        enable_controllers(&mount.join(parent.directory(driver)))?;
+}
+
+/// Makes `name` where its parent is there; `NotFound` when that is missing anywhere.
+fn create_level(
+    hierarchy: &Hierarchy,
+    name: &CgroupName,
+    driver: Driver,
+) -> Result<(), CgroupError> {
+    if name.is_root() {
+        return Ok(());
+    }
+    if let Hierarchy::Unified { mount } = hierarchy {
+        enable_controllers(&mount.join(name.parent().directory(driver)))?;
     }
     for directory in hierarchy.directories(name, driver) {
         match fs::create_dir(&directory) {
@@ -91,7 +105,7 @@ pub(super) fn create(
         }
     }
     match hierarchy.directory("cpuset", name, driver) {
-        Some(directory) if matches!(hierarchy, Hierarchy::Legacy { .. }) && !name.is_root() => {
+        Some(directory) if matches!(hierarchy, Hierarchy::Legacy { .. }) => {
             inherit_cpuset(&directory)
         }
         _ => Ok(()),
@@ -108,7 +122,7 @@ fn enable_controllers(directory: &Path) -> Result<(), CgroupError> {
     if wanted.is_empty() || wanted == enabled(&children) {
         return Ok(());
     }
-    step("enable controllers", &file, fs::write(&file, wanted))
+    step("enable controllers", &file, write_file(&file, &wanted))
 }
 
 /// A new v1 cpuset has no CPUs and no memory nodes, and so could hold no process.
@@ -121,7 +135,7 @@ fn inherit_cpuset(directory: &Path) -> Result<(), CgroupError> {
         }
         let above = directory.parent().unwrap_or(directory).join(file);
         let value = step("read", &above, fs::read_to_string(&above))?;
-        step("write", &own, fs::write(&own, value.trim()))?;
+        step("write", &own, write_file(&own, value.trim()))?;
     }
     Ok(())
 }
@@ -156,16 +170,19 @@ pub(super) fn write_limits(
 }
 
 fn write_one(path: &Path, write: &Write) -> io::Result<()> {
-    match fs::write(path, &write.value) {
+    match write_file(path, &write.value) {
         // Page sizes and optional controllers vary from kernel to kernel.
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_optional(&write.file) => Ok(()),
-        // On v2 a missing file cannot be created, which some kernels report as EPERM or EACCES.
-        Err(error) if is_optional(&write.file) && !path.exists() => {
-            drop(error);
-            Ok(())
-        }
         done => done,
     }
+}
+
+/// One write to a file that is there: asked to make one, the kernel would answer `EPERM`.
+fn write_file(path: &Path, value: &str) -> io::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)?
+        .write_all(value.as_bytes())
 }
 
 fn is_optional(file: &str) -> bool {
@@ -230,7 +247,7 @@ pub(super) fn kill_all(directories: &[PathBuf]) -> Result<(), CgroupError> {
     loop {
         for directory in directories {
             // cgroup v2: also catches what forks meanwhile. Not there on v1.
-            let _ = fs::write(directory.join("cgroup.kill"), "1");
+            let _ = write_file(&directory.join("cgroup.kill"), "1");
         }
         let mut pids = HashSet::new();
         for directory in directories {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use keelson_api::qos::QosClass;
+
 /// Who makes cgroups: the runtime and the kubelet must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Driver {
@@ -27,22 +29,21 @@ impl Tier {
     /// Every tier.
     pub const ALL: [Self; 3] = [Self::Guaranteed, Self::Burstable, Self::BestEffort];
 
-    /// Reads `status.qosClass`.
-    #[must_use]
-    pub fn from_api(class: &str) -> Option<Self> {
-        match class {
-            "Guaranteed" => Some(Self::Guaranteed),
-            "Burstable" => Some(Self::Burstable),
-            "BestEffort" => Some(Self::BestEffort),
-            _ => None,
-        }
-    }
-
     fn segment(self) -> Option<&'static str> {
         match self {
             Self::Guaranteed => None,
             Self::Burstable => Some("burstable"),
             Self::BestEffort => Some("besteffort"),
+        }
+    }
+}
+
+impl From<QosClass> for Tier {
+    fn from(class: QosClass) -> Self {
+        match class {
+            QosClass::Guaranteed => Self::Guaranteed,
+            QosClass::Burstable => Self::Burstable,
+            QosClass::BestEffort => Self::BestEffort,
         }
     }
 }

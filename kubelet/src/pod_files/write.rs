@@ -1,6 +1,7 @@
 //! Puts a pod's files on disk. Decides nothing about their content. Every call may be repeated
 //! after a crash at any point.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -53,6 +54,7 @@ pub fn create_container_dir(
         "create container directory",
         &paths.container(uid, container),
     )?;
+    prune_logs(&paths.container(uid, container), restarts);
     let log = paths.termination_log(uid, container, restarts);
     let mut options = OpenOptions::new();
     options
@@ -66,6 +68,23 @@ pub fn create_container_dir(
     fs::set_permissions(&log, Permissions::from_mode(0o666))
         .map_err(failed("set mode of termination log", &log))?;
     Ok(log)
+}
+
+/// Instances whose termination log is kept.
+const KEPT_LOGS: u32 = 5;
+
+/// Removes logs of instances long gone: a container that crashes for a year leaves no year of
+/// files. What cannot be removed goes with the pod.
+fn prune_logs(dir: &Path, restarts: u32) {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let number = |name: &OsStr| name.to_str().and_then(|name| name.parse::<u32>().ok());
+    for entry in entries {
+        let old =
+            number(&entry.file_name()).is_some_and(|n| n.saturating_add(KEPT_LOGS) <= restarts);
+        if old {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Writes the pod's `/etc/hosts`, mode 0644. The file keeps its inode, because running
@@ -161,6 +180,21 @@ mod tests {
         assert_eq!(create_container_dir(&paths, "u1", "app", 0).unwrap(), log);
         assert_eq!(read_tail(&log, 5).unwrap(), b"words");
         assert_eq!(read_tail(&log, 4096).unwrap(), b"last words");
+    }
+
+    #[test]
+    fn old_termination_logs_go() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::new(root.path());
+        for restarts in 0..20 {
+            create_container_dir(&paths, "u1", "app", restarts).unwrap();
+        }
+        let mut left: Vec<_> = fs::read_dir(paths.container("u1", "app"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["15", "16", "17", "18", "19"]);
     }
 
     #[test]

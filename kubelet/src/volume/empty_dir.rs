@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, PodSpec};
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as WireQuantity;
+use keelson_api::qos;
 use keelson_api::quantity::Quantity;
 
 use super::plan::{Facts, VolumeError};
+use crate::cgroup::{self, Bound, Tier};
 
 /// What an emptyDir is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,16 +40,17 @@ const PAGES_MEDIUM: &str = "HugePages-";
 pub fn medium(
     name: &str,
     source: &EmptyDirVolumeSource,
-    spec: &PodSpec,
+    pod: &Pod,
     facts: &Facts,
 ) -> Result<Medium, VolumeError> {
     let limit = size_limit(name, source)?;
+    let pages = || requested_page_sizes(pod.spec.as_ref());
     match source.medium.as_deref().unwrap_or_default() {
         "" => Ok(Medium::Disk),
-        "Memory" => Ok(memory(limit, facts)),
-        "HugePages" => only_page_size(name, spec).map(|page_size| Medium::HugePages { page_size }),
+        "Memory" => Ok(memory(limit, pod, facts)),
+        "HugePages" => only_page_size(name, pages()),
         other => match other.strip_prefix(PAGES_MEDIUM) {
-            Some(size) => named_page_size(name, size, spec),
+            Some(size) => named_page_size(name, size, &pages()),
             None => Err(VolumeError::UnknownMedium {
                 volume: name.to_owned(),
                 medium: other.to_owned(),
@@ -72,11 +75,12 @@ pub fn size_limit(name: &str, source: &EmptyDirVolumeSource) -> Result<Option<u6
     Ok(Some(bytes).filter(|limit| *limit > 0))
 }
 
-/// The smallest of what the node can give, what the pod may use and what the volume may hold.
-pub(super) fn memory(limit: Option<u64>, facts: &Facts) -> Medium {
+/// A tmpfs of the smallest of what the node can give, what the pod may use and what the volume
+/// may hold.
+pub(super) fn memory(limit: Option<u64>, pod: &Pod, facts: &Facts) -> Medium {
     let allocatable = facts.allocatable.get("memory");
     let allocatable = allocatable.and_then(|memory| u64::try_from(memory.value()).ok());
-    let bounds = [allocatable, facts.pod_memory_limit, limit];
+    let bounds = [allocatable, pod_limit(pod), limit];
     let size = bounds
         .into_iter()
         .flatten()
@@ -88,42 +92,56 @@ pub(super) fn memory(limit: Option<u64>, facts: &Facts) -> Medium {
     }
 }
 
-fn named_page_size(name: &str, size: &str, spec: &PodSpec) -> Result<Medium, VolumeError> {
-    let volume = || name.to_owned();
-    let page_size = Quantity::parse(size)
+/// The memory limit that the pod's cgroup has.
+fn pod_limit(pod: &Pod) -> Option<u64> {
+    let tier = Tier::from(qos::class(pod));
+    match cgroup::pod_limits(pod, tier, &cgroup::Policy::default()).memory {
+        Some(Bound::At(bytes)) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn named_page_size(
+    name: &str,
+    size: &str,
+    requested: &BTreeMap<u64, String>,
+) -> Result<Medium, VolumeError> {
+    let parsed = Quantity::parse(size)
         .ok()
         .and_then(|q| u64::try_from(q.value()).ok());
-    let page_size = page_size.ok_or_else(|| VolumeError::UnknownMedium {
-        volume: volume(),
+    let page_size = parsed.ok_or_else(|| VolumeError::UnknownMedium {
+        volume: name.to_owned(),
         medium: format!("{PAGES_MEDIUM}{size}"),
     })?;
-    if !requested_page_sizes(spec).contains_key(&page_size) {
+    if !requested.contains_key(&page_size) {
         return Err(VolumeError::PagesNotRequested {
-            volume: volume(),
+            volume: name.to_owned(),
             pages: size.to_owned(),
         });
     }
     Ok(Medium::HugePages { page_size })
 }
 
-fn only_page_size(name: &str, spec: &PodSpec) -> Result<u64, VolumeError> {
-    let sizes = requested_page_sizes(spec);
-    let mut each = sizes.keys();
+fn only_page_size(name: &str, requested: BTreeMap<u64, String>) -> Result<Medium, VolumeError> {
+    let mut each = requested.keys();
     match (each.next(), each.next()) {
-        (Some(size), None) => Ok(*size),
+        (Some(size), None) => Ok(Medium::HugePages { page_size: *size }),
         (None, _) => Err(VolumeError::PagesNotRequested {
             volume: name.to_owned(),
             pages: "any size".to_owned(),
         }),
         _ => Err(VolumeError::AmbiguousPages {
             volume: name.to_owned(),
-            sizes: sizes.into_values().collect::<Vec<_>>().join(", "),
+            sizes: requested.into_values().collect::<Vec<_>>().join(", "),
         }),
     }
 }
 
 /// Page sizes that the pod or any of its containers requests, with the name each was asked by.
-fn requested_page_sizes(spec: &PodSpec) -> BTreeMap<u64, String> {
+fn requested_page_sizes(spec: Option<&PodSpec>) -> BTreeMap<u64, String> {
+    let Some(spec) = spec else {
+        return BTreeMap::new();
+    };
     let containers = spec
         .containers
         .iter()
@@ -172,27 +190,32 @@ mod tests {
         }
     }
 
-    fn requesting(names: &[&str]) -> PodSpec {
-        let requests = names
-            .iter()
-            .map(|n| ((*n).to_owned(), WireQuantity("4Mi".to_owned())));
+    /// A pod limited to 64Mi, with a container that requests these pages.
+    fn requesting(names: &[&str]) -> Pod {
+        let amount = || WireQuantity("4Mi".to_owned());
+        let limit = ("memory".to_owned(), WireQuantity("64Mi".to_owned()));
         let resources = ResourceRequirements {
-            requests: Some(requests.collect()),
+            requests: Some(names.iter().map(|n| ((*n).to_owned(), amount())).collect()),
+            limits: Some([limit].into()),
             ..ResourceRequirements::default()
         };
-        PodSpec {
-            containers: vec![Container {
-                resources: Some(resources),
-                ..Container::default()
-            }],
+        let container = Container {
+            resources: Some(resources),
+            ..Container::default()
+        };
+        let spec = PodSpec {
+            containers: vec![container],
             ..PodSpec::default()
+        };
+        Pod {
+            spec: Some(spec),
+            ..Pod::default()
         }
     }
 
     fn check(medium_name: &str, limit: Option<&str>, pages: &[&str], want: Result<Medium, &str>) {
         let facts = Facts {
             allocatable: [("memory".to_owned(), Quantity::parse("1Gi").unwrap())].into(),
-            pod_memory_limit: Some(64 * MIB),
             ..Facts::default()
         };
         let got = medium("v", &source(medium_name, limit), &requesting(pages), &facts);

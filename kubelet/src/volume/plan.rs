@@ -23,8 +23,6 @@ pub struct Facts {
     /// What pods may use on this node, by resource name: the upper bound of a memory emptyDir,
     /// and what the downward API tells containers that have no limit.
     pub allocatable: Amounts,
-    /// The memory limit of the pod's cgroup, in bytes, if it has one.
-    pub pod_memory_limit: Option<u64>,
     /// tmpfs knows `noswap` (kernel 6.4).
     pub tmpfs_noswap: bool,
     /// The pod's runtime handler reports the feature `RecursiveReadOnlyMounts`.

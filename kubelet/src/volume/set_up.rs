@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::content::{self, Payload};
 use super::empty_dir::Medium;
 use super::host_path::{self, HostPathError};
+use super::killable::{self, Request};
 use super::mountinfo::{MountEntry, mounted_at};
 use super::ownership::{self, Ownership};
 use super::plan::{MountSource, PlannedMount, PlannedVolume, Propagation, VolumePlan, VolumeStep};
@@ -139,7 +140,7 @@ fn write_content(path: &Path, payload: &Payload, ownership: Option<Ownership>) -
 }
 
 /// Resolves the mounts of one container, right before it is created: a subPath may have been
-/// made by a container that ran before.
+/// made by a container that ran before. Blocks as [`set_up`] does.
 ///
 /// # Errors
 /// The first mount that could not be prepared.
@@ -167,7 +168,7 @@ fn ready(mount: &PlannedMount) -> Result<ReadyMount, SetUpError> {
             sub_path,
             target,
         } => {
-            subpath::bind(volume, sub_path, target)
+            bind_sub_path(volume, sub_path, target)
                 .map_err(|source| sub_path_error(mount, sub_path, source))?;
             MountFrom::Host(target.clone())
         }
@@ -180,6 +181,13 @@ fn ready(mount: &PlannedMount) -> Result<ReadyMount, SetUpError> {
         propagation: mount.propagation,
         selinux_relabel: mount.selinux_relabel,
     })
+}
+
+fn bind_sub_path(volume: &Path, sub_path: &Path, target: &Path) -> io::Result<()> {
+    let table = mount::table()?;
+    // A server that is gone shows here, at a deadline, and not in a lookup that never returns.
+    killable::ask(Request::Look, volume, &table)?;
+    subpath::bind(volume, sub_path, target, &table)
 }
 
 fn sub_path_error(mount: &PlannedMount, sub_path: &Path, source: io::Error) -> SetUpError {

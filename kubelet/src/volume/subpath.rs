@@ -13,7 +13,7 @@ use rustix::fs::{self as rfs, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::mount;
-use super::mountinfo;
+use super::mountinfo::{self, MountEntry};
 
 /// How often a lookup is repeated when the kernel saw a rename on the way.
 const RACES: usize = 16;
@@ -23,11 +23,10 @@ const RACES: usize = 16;
 ///
 /// # Errors
 /// `EXDEV` when the path leads out of the volume; otherwise what the kernel says.
-pub fn bind(volume: &Path, sub_path: &Path, target: &Path) -> io::Result<()> {
+pub fn bind(volume: &Path, sub_path: &Path, target: &Path, table: &[MountEntry]) -> io::Result<()> {
     let root = open_volume(volume)?;
     let source = open_or_make(root.as_fd(), sub_path)?;
-    let table = mount::table()?;
-    if let Some(entry) = mountinfo::mounted_at(&table, target) {
+    if let Some(entry) = mountinfo::mounted_at(table, target) {
         if same_file(source.as_fd(), target)? {
             return Ok(());
         }

@@ -90,7 +90,7 @@ impl Planner<'_> {
     ) -> Result<VolumeStep, VolumeError> {
         Ok(VolumeStep::EmptyDir {
             path: self.paths.volume(self.uid, "empty-dir", name),
-            medium: empty_dir::medium(name, source, self.spec, self.facts)?,
+            medium: empty_dir::medium(name, source, self.pod, self.facts)?,
             ownership: Ownership::of(self.spec),
         })
     }
@@ -100,7 +100,7 @@ impl Planner<'_> {
             path: self.paths.volume(self.uid, kind, name),
             payload,
             ownership: Ownership::of(self.spec),
-            medium: empty_dir::memory(None, self.facts),
+            medium: empty_dir::memory(None, self.pod, self.facts),
         }
     }
 }
