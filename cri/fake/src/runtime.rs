@@ -56,6 +56,9 @@ pub enum RuntimeError {
     /// The program that was set up for the container fails to start.
     #[error("failed to create containerd task: {0}")]
     StartFailed(String),
+    /// The runtime has no streaming server.
+    #[error("no streaming server")]
+    NoStreaming,
     /// The command took longer than its timeout.
     #[error("failed to exec in container: timeout {0:?} exceeded")]
     ExecTimeout(Duration),
@@ -68,6 +71,9 @@ pub struct Runtime {
     pub images: Images,
     /// The condition `NetworkReady`.
     pub network_ready: bool,
+    /// Where the streaming server of the runtime would be, such as `http://127.0.0.1:1`. Without
+    /// one, `Exec`, `Attach` and `PortForward` are not supported.
+    pub streaming_url: Option<String>,
     sandboxes: BTreeMap<String, SandboxRecord>,
     containers: BTreeMap<String, ContainerRecord>,
     programs: Programs,
@@ -96,6 +102,7 @@ impl Runtime {
         Self {
             images: Images::default(),
             network_ready: true,
+            streaming_url: None,
             sandboxes: BTreeMap::new(),
             containers: BTreeMap::new(),
             programs: Programs::default(),

@@ -308,6 +308,7 @@ fn status(error: &RuntimeError) -> Status {
         | RuntimeError::WrongState(_)
         | RuntimeError::StartFailed(_) => Code::Unknown,
         RuntimeError::Invalid(_) => Code::InvalidArgument,
+        RuntimeError::NoStreaming => Code::Unimplemented,
         RuntimeError::ExecTimeout(_) => Code::DeadlineExceeded,
     };
     Status::new(code, error.to_string())

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use keelson_cri::config::{
-    AuthConfig, ContainerConfig, ContainerFilter, ContainerMetadata, ImageSpec, PodSandboxConfig,
-    PodSandboxFilter, PodSandboxMetadata,
+    AuthConfig, ContainerConfig, ContainerFilter, ContainerMetadata, ExecRequest, ImageSpec,
+    PodSandboxConfig, PodSandboxFilter, PodSandboxMetadata,
 };
 use keelson_cri::error::{PullFailure, Unreachable};
 use keelson_cri::events::{Backoff, EventOrRelist, follow_events};
@@ -307,6 +307,31 @@ async fn unknown_calls_are_unimplemented() {
     let node = Node::start();
     let error = node.client.sandbox_stats("x").await.unwrap_err();
     assert!(error.is_unimplemented(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_have_an_address_once_there_is_a_server() {
+    let node = Node::start();
+    let id = node.start_container("main", Program::default()).await;
+    let request = ExecRequest {
+        container_id: id.clone(),
+        cmd: vec!["sh".into()],
+        stdout: true,
+        ..Default::default()
+    };
+    let error = node.client.exec_url(request.clone()).await.unwrap_err();
+    assert!(error.is_unimplemented(), "{error}");
+    let base = "http://127.0.0.1:1".to_owned();
+    node.server
+        .with(|runtime, _| runtime.streaming_url = Some(base));
+    let url = node.client.exec_url(request).await.unwrap();
+    assert_eq!(url, format!("http://127.0.0.1:1/exec/{id}"));
+    let error = node
+        .client
+        .port_forward_url("none", &[80])
+        .await
+        .unwrap_err();
+    assert!(error.is_not_found(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

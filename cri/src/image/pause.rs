@@ -93,4 +93,44 @@ mod tests {
             );
         }
     }
+
+    /// A shell as PID 1 leaves an orphan behind and becomes pause.
+    const ORPHAN: &str = "(/bin/sleep 0.01 &); exec \"$0\"";
+
+    #[test]
+    #[ignore = "needs root: make test"]
+    fn buries_orphans_as_pid_1() {
+        let (folder, mut plain) = start();
+        plain.kill().unwrap();
+        plain.wait().unwrap();
+        let mut unshare = Command::new("unshare")
+            .args(["--pid", "--fork", "--kill-child", "sh", "-c", ORPHAN])
+            .arg(folder.path().join("pause"))
+            .spawn()
+            .unwrap();
+        let children = |pid: &str| {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            fs::read_to_string(path).unwrap().trim().to_owned()
+        };
+        let command = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+        let until = |done: &dyn Fn() -> bool| {
+            let mut looks = 0;
+            while !done() {
+                looks += 1;
+                assert!(looks < 1_000_000, "an orphan stays");
+                std::thread::yield_now();
+            }
+        };
+        let parent = unshare.id().to_string();
+        until(&|| !children(&parent).is_empty());
+        let init = children(&parent);
+        until(&|| command(&init).trim() == "pause");
+        until(&|| children(&init).is_empty());
+        assert!(
+            unshare.try_wait().unwrap().is_none(),
+            "pause ended with its orphan"
+        );
+        unshare.kill().unwrap();
+        unshare.wait().unwrap();
+    }
 }

@@ -55,4 +55,33 @@ impl Runtime {
         }
         Ok((takes, Ok(output)))
     }
+
+    /// `Exec` and `Attach`: where to stream; `verb` is `exec` or `attach`.
+    ///
+    /// # Errors
+    /// When the container is not there or does not run, or there is no streaming server.
+    pub fn stream_url(&self, verb: &str, id: &str) -> Result<String, RuntimeError> {
+        let state = self.container(id)?.status.state;
+        if state != ContainerState::Running {
+            return Err(RuntimeError::WrongState(format!(
+                "container is in state {state:?}"
+            )));
+        }
+        self.url(verb, id)
+    }
+
+    /// `PortForward`: where to stream.
+    ///
+    /// # Errors
+    /// When the sandbox is not there, or there is no streaming server.
+    pub fn port_forward_url(&self, sandbox_id: &str) -> Result<String, RuntimeError> {
+        self.sandbox(sandbox_id)?;
+        self.url("portforward", sandbox_id)
+    }
+
+    fn url(&self, verb: &str, id: &str) -> Result<String, RuntimeError> {
+        let base = self.streaming_url.as_ref();
+        let base = base.ok_or(RuntimeError::NoStreaming)?;
+        Ok(format!("{base}/{verb}/{id}"))
+    }
 }

@@ -285,6 +285,36 @@ impl RuntimeService for Service {
         Ok(Response::new(wire::exec(output)))
     }
 
+    async fn exec(&self, request: Request<pb::ExecRequest>) -> Reply<pb::ExecResponse> {
+        let id = request.into_inner().container_id;
+        self.call("Exec", |runtime, _| {
+            let url = runtime.stream_url("exec", &id)?;
+            Ok(pb::ExecResponse { url })
+        })
+        .await
+    }
+
+    async fn attach(&self, request: Request<pb::AttachRequest>) -> Reply<pb::AttachResponse> {
+        let id = request.into_inner().container_id;
+        self.call("Attach", |runtime, _| {
+            let url = runtime.stream_url("attach", &id)?;
+            Ok(pb::AttachResponse { url })
+        })
+        .await
+    }
+
+    async fn port_forward(
+        &self,
+        request: Request<pb::PortForwardRequest>,
+    ) -> Reply<pb::PortForwardResponse> {
+        let id = request.into_inner().pod_sandbox_id;
+        self.call("PortForward", |runtime, _| {
+            let url = runtime.port_forward_url(&id)?;
+            Ok(pb::PortForwardResponse { url })
+        })
+        .await
+    }
+
     /// As containerd: nothing is answered before the first event.
     async fn get_container_events(&self, _: Request<pb::GetEventsRequest>) -> Reply<Events> {
         let mut receiver = self.0.subscribe();
