@@ -231,14 +231,17 @@ impl Encoder {
         out.put_slice(&block);
     }
 
-    /// One stored block (RFC 1951, 3.2.4) per 65,535 bytes, after the zlib header the first time.
+    /// One stored block (RFC 1951, 3.2.4) per 65,535 bytes, after the zlib header the first time. The
+    /// empty block at the end is a flush: without one, Go's inflater keeps the bytes to itself and
+    /// waits for more.
     fn compress(&mut self, plain: &[u8]) -> Vec<u8> {
-        let mut block = Vec::with_capacity(plain.len() + 7);
+        let mut block = Vec::with_capacity(plain.len() + 12);
         if !self.zlib_started {
             self.zlib_started = true;
             block.extend([0x78, 0x01]);
         }
-        for piece in plain.chunks(usize::from(u16::MAX)) {
+        let flush: &[u8] = &[];
+        for piece in plain.chunks(usize::from(u16::MAX)).chain([flush]) {
             let length = u16::try_from(piece.len()).unwrap_or(u16::MAX);
             block.push(0);
             block.extend(length.to_le_bytes());
@@ -470,6 +473,7 @@ mod tests {
             encoder.syn_stream(stream, &[("streamtype", value), ("a", "b")], &mut out);
             let block = out.split_off(HEADER + 10);
             assert_eq!(out[..4], *b"\x80\x03\0\x01");
+            assert!(block.ends_with(b"\0\0\0\xff\xff"), "a flush");
             let expected = [("streamtype", value), ("a", "b")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()));
             assert_eq!(headers.read(&block), expected);
