@@ -9,6 +9,7 @@ use std::process::ExitCode;
 type Program = fn(&str, &[OsString]) -> ExitCode;
 
 const PROGRAMS: &[(&str, Program)] = &[
+    ("kubelet", kubelet),
     ("bridge", plugin),
     ("host-local", plugin),
     ("loopback", plugin),
@@ -62,6 +63,11 @@ Examples:
 
 `keelson PROGRAM --help` says more. Options: --help, --version.
 ";
+
+/// The node agent; it tells systemd when it serves, where that supervises it.
+fn kubelet(_: &str, args: &[OsString]) -> ExitCode {
+    keelson_kubelet::command::main(args, || drop(keelson_bootstrap::notify::notify("READY=1")))
+}
 
 /// A child that looks at a path which may hang.
 fn volume_probe(_: &str, args: &[OsString]) -> ExitCode {

@@ -1,1 +1,308 @@
-//! Wiring: owns every task and the drain.
+//! Wiring: reads the configuration, builds the parts, owns every task and the drain.
+
+pub mod discover;
+pub mod doors;
+pub mod intake;
+pub mod log_list;
+pub mod pod_loop;
+pub mod records;
+pub mod saver;
+pub mod start;
+pub mod view;
+pub mod wakes;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keelson_cri::events::{Backoff, follow_events};
+use keelson_cri::values::CgroupDriver;
+use keelson_cri::{Client, CriError, Endpoint};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::doors::DoorError;
+use self::pod_loop::{Parts, PodLoop, Records};
+use self::records::Record;
+use self::saver::Saver;
+use self::start::Found;
+use self::view::AgentView;
+use crate::cgroup::{self, CgroupError};
+use crate::checkpoint::{CheckpointError, Store};
+use crate::collect::Collector;
+use crate::config::Config;
+use crate::execute::Executor;
+use crate::journal::{Journal, Kind};
+use crate::logs::rotator;
+use crate::node::Node;
+use crate::observe::clock;
+use crate::pod_files::dns::parse_resolv_conf;
+
+/// How long servers have to finish their answers.
+const DRAIN: Duration = Duration::from_secs(2);
+/// How long to wait for the runtime between two tries at start.
+const RUNTIME_RETRY: Duration = Duration::from_millis(500);
+/// How often waiting for the runtime is told.
+const RUNTIME_TOLD_EVERY: u32 = 60;
+
+/// Why the agent can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The state directory can't be used.
+    #[error(transparent)]
+    State(#[from] CheckpointError),
+    /// The runtime's address is no address, or the runtime is not one that we can use.
+    #[error(transparent)]
+    Runtime(#[from] CriError),
+    /// The cgroup tree can't be used.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// A server can't be opened.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// Something about this machine can't be read.
+    #[error("{step}: {source}")]
+    Machine {
+        /// What was tried.
+        step: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the agent until `stop` resolves. Containers go on without it.
+///
+/// `ready` is called once the agent has seen the runtime and serves.
+///
+/// # Errors
+/// [`AgentError`] when it can't start; once started it does not give up.
+pub async fn run(
+    config: Config,
+    ready: impl FnOnce(),
+    stop: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    let store = Arc::new(Store::open(&config.options.state_dir)?);
+    let journal = Arc::new(Journal::default());
+    let cri = client(&config)?;
+    let node = Arc::new(look_around(&config, &cri).await?);
+    let cgroups = Arc::new(cgroups(&config, &cri, &node).await?);
+    let executor = Arc::new(Executor::new(
+        cri.clone(),
+        node.clone(),
+        cgroups.clone(),
+        journal.clone(),
+        start::pulls_at_once(&config),
+    ));
+    let records = restore(&store, &journal)?;
+    let saver = Saver::default();
+    let (turned, turned_at) = watch::channel(clock::mono());
+    let (changes, changed) = watch::channel(0);
+
+    let mut tasks = JoinSet::new();
+    let (news, follow) = follow_events(cri.clone(), Backoff::default());
+    tasks.spawn(async move {
+        if let Err(error) = follow.await {
+            tracing::error!(%error, "following container events");
+        }
+    });
+    tasks.spawn(saver.clone().run(store.clone(), report_to(journal.clone())));
+    let collector = Collector {
+        cri: cri.clone(),
+        records: records.clone(),
+        node: node.clone(),
+        cgroups,
+        journal: journal.clone(),
+        limits: start::image_limits(&config),
+    };
+    tasks.spawn(collector.run());
+    let view = Arc::new(AgentView {
+        records: records.clone(),
+        node: node.clone(),
+        turned: turned_at,
+        journal: journal.clone(),
+        config: serde_json::to_value(&config.kubelet).unwrap_or_default(),
+        changes: changed.clone(),
+    });
+    let shutdown = CancellationToken::new();
+    let mut servers = JoinSet::new();
+    doors::open(&config, &node, view, cri.clone(), &mut servers, &shutdown).await?;
+    let (list, logs) = watch::channel(Arc::new(Vec::new()));
+    tasks.spawn(log_list::run(records.clone(), node, changed, list));
+    let workers = usize::try_from(config.kubelet.container_log_max_workers).unwrap_or(1);
+    let rotation = start::rotation(&config);
+    servers.spawn(rotator::run(
+        rotation,
+        workers,
+        Arc::new(cri),
+        logs,
+        shutdown.clone(),
+    ));
+    let wanted = temporary::wanted(&config);
+    let pods = PodLoop::new(Parts {
+        records,
+        executor,
+        policy: start::policy(&config),
+        journal,
+        saver: saver.clone(),
+        boot_id: store.boot_id(),
+        turned,
+        changes,
+    });
+    ready();
+    pods.run(wanted, news, stop).await;
+    drain(servers, &shutdown).await;
+    tasks.shutdown().await;
+    for error in saver.flush(&store).await {
+        tracing::error!(%error, "the last checkpoints");
+    }
+    Ok(())
+}
+
+/// Lets the servers and the log rotation end by themselves, for a moment.
+async fn drain(mut tasks: JoinSet<()>, shutdown: &CancellationToken) {
+    shutdown.cancel();
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
+        tasks.shutdown().await;
+    }
+}
+
+fn client(config: &Config) -> Result<Client, CriError> {
+    let kubelet = &config.kubelet;
+    let runtime: Endpoint = kubelet.container_runtime_endpoint.parse()?;
+    let deadlines = start::deadlines(config);
+    Ok(match kubelet.image_service_endpoint.as_str() {
+        "" => Client::new(&runtime, deadlines),
+        images => Client::with_image_service(&runtime, &images.parse()?, deadlines),
+    })
+}
+
+/// Waits for the runtime and finds out what this node is.
+async fn look_around(config: &Config, cri: &Client) -> Result<Node, AgentError> {
+    let at = |step| move |source| AgentError::Machine { step, source };
+    let version = until_answered(|| cri.version()).await?;
+    let status = until_answered(|| cri.status()).await?;
+    let resolv = match config.kubelet.resolv_conf.as_str() {
+        "" => None,
+        path => std::fs::read_to_string(path)
+            .ok()
+            .map(|text| parse_resolv_conf(&text)),
+    };
+    let default = status
+        .handlers
+        .iter()
+        .find(|handler| handler.name.is_empty());
+    let found = Found {
+        machine: discover::machine().map_err(at("read /proc/meminfo"))?,
+        name: discover::node_name(config.options.hostname_override.as_deref())
+            .map_err(at("read the host name"))?,
+        ips: discover::node_ips(&config.options.node_ip),
+        resolv,
+        runtime: version.name,
+        recursive_read_only: default.is_some_and(|h| h.recursive_read_only_mounts),
+    };
+    Ok(start::node(config, found))
+}
+
+async fn until_answered<T, F>(ask: impl Fn() -> F) -> Result<T, CriError>
+where
+    F: Future<Output = Result<T, CriError>>,
+{
+    let mut tries = 0_u32;
+    loop {
+        match ask().await {
+            Err(error) if error.is_unavailable() => {
+                if tries.is_multiple_of(RUNTIME_TOLD_EVERY) {
+                    tracing::warn!(%error, "waiting for the container runtime");
+                }
+                tries += 1;
+                tokio::time::sleep(RUNTIME_RETRY).await;
+            }
+            answered => return answered,
+        }
+    }
+}
+
+async fn cgroups(
+    config: &Config,
+    cri: &Client,
+    node: &Node,
+) -> Result<cgroup::Manager, AgentError> {
+    let driver = match until_answered(|| cri.cgroup_driver()).await {
+        Ok(CgroupDriver::Systemd) => cgroup::Driver::Systemd,
+        Ok(CgroupDriver::Cgroupfs) => cgroup::Driver::Cgroupfs,
+        // An older runtime does not tell: the configuration must.
+        Err(error) if error.is_unimplemented() => match config.kubelet.cgroup_driver.as_str() {
+            "systemd" => cgroup::Driver::Systemd,
+            _ => cgroup::Driver::Cgroupfs,
+        },
+        Err(error) => return Err(error.into()),
+    };
+    let manager = cgroup::Manager::detect(driver, &config.kubelet.cgroup_root)?;
+    for note in manager.notes() {
+        tracing::warn!("{note}");
+    }
+    manager.set_up_qos(&cgroup::node_limits(&start::enforced(config, node)), 0)?;
+    Ok(manager)
+}
+
+fn restore(store: &Store, journal: &Journal) -> Result<Records, CheckpointError> {
+    let (saved, damaged) = store.load()?;
+    for error in damaged {
+        let at = clock::now().wall;
+        journal.record_node(at, Kind::Warning, "CheckpointDamaged", &error.to_string());
+    }
+    let restored = saved.into_iter().map(|(desired, memory)| {
+        let mut record = Record::new(&desired);
+        record.memory = memory;
+        record.observed.resources_held = true;
+        (desired.uid, record)
+    });
+    Ok(Arc::new(Mutex::new(restored.collect::<BTreeMap<_, _>>())))
+}
+
+fn report_to(journal: Arc<Journal>) -> impl Fn(CheckpointError) {
+    move |error| {
+        let at = clock::now().wall;
+        journal.record_node(at, Kind::Warning, "CheckpointFailed", &error.to_string());
+    }
+}
+mod temporary {
+    use super::*;
+    use crate::model::{DesiredPod, PodOrigin};
+    pub fn wanted(config: &Config) -> pod_loop::Wanted {
+        let (tx, rx) = watch::channel(None);
+        let dir = PathBuf::from(&config.kubelet.static_pod_path);
+        tokio::spawn(async move {
+            loop {
+                let mut pods = Vec::new();
+                for e in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+                    let text = std::fs::read_to_string(e.path()).unwrap_or_default();
+                    for doc in keelson_api::yaml::parse(&text).unwrap() {
+                        let mut pod: k8s_openapi::api::core::v1::Pod =
+                            keelson_api::decode::object(&doc.value).unwrap();
+                        keelson_api::defaults::pod::apply(&mut pod);
+                        let uid = format!(
+                            "{}-{}",
+                            pod.metadata.name.as_deref().unwrap_or(""),
+                            text.len()
+                        );
+                        pod.metadata.uid = Some(uid.clone());
+                        pod.metadata.namespace.get_or_insert("default".into());
+                        pods.push(DesiredPod {
+                            uid: uid.as_str().into(),
+                            pod: Arc::new(pod),
+                            origin: PodOrigin::File(e.path()),
+                        });
+                    }
+                }
+                tx.send_replace(Some(Arc::new(pods)));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        rx
+    }
+}

@@ -1,0 +1,214 @@
+//! What comes into the pod loop from outside: wishes of the sources, news of the runtime, and the
+//! slow look at everything.
+
+use std::collections::BTreeMap;
+
+use keelson_cri::events::EventOrRelist;
+use keelson_cri::values::Event as RuntimeEvent;
+use tokio::time::{Duration, Instant};
+
+use super::pod_loop::{Look, PodLoop};
+use super::records::{Record, compare, orphan};
+use crate::journal::Kind;
+use crate::model::memory::Termination;
+use crate::model::{DesiredPod, Event, Mono, ObservedContainer, ObservedPod, PodUid};
+use crate::observe::clock;
+use crate::observe::listing::{self, Outline};
+use crate::reconcile;
+
+/// How long to wait before looking again when the runtime did not answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl PodLoop {
+    /// Compares what is wanted with the pods at hand, once the runtime was seen.
+    pub(super) fn compare_wishes(&mut self) {
+        let Some(wanted) = self.wanted.clone().filter(|_| self.looked) else {
+            return;
+        };
+        let changes = compare(&wanted, &self.parts.records.lock());
+        for uid in &changes.retire {
+            self.retire(uid);
+        }
+        let find = |uid: &PodUid| wanted.iter().find(|pod| pod.uid == *uid);
+        self.held = changes
+            .hold
+            .iter()
+            .filter_map(|(name, uid)| Some((name.clone(), find(uid)?.clone())))
+            .collect();
+        for pod in changes.accept.iter().filter_map(find) {
+            self.accept(pod);
+        }
+        self.stop_strangers(&wanted);
+    }
+
+    /// Takes on a pod: admits it or records its rejection.
+    pub(super) fn accept(&mut self, desired: &DesiredPod) {
+        let mut record = Record::new(desired);
+        let now = clock::now();
+        let mut records = self.parts.records.lock();
+        record.memory.start_time = Some(now.wall);
+        record.memory.started = Some(now.mono);
+        records.insert(desired.uid.clone(), record.clone());
+        drop(records);
+        self.save(&desired.uid, &record);
+        self.dirty.insert(desired.uid.clone());
+        if self.strangers.remove(&desired.uid).is_some() {
+            // Its record was lost, its containers were not.
+            self.list(&desired.uid, None);
+        }
+    }
+
+    fn retire(&mut self, uid: &PodUid) {
+        let now = clock::now();
+        let records = self.parts.records.clone();
+        let mut records = records.lock();
+        let Some(record) = records.get_mut(uid) else {
+            return;
+        };
+        let termination = Termination {
+            since: now.mono,
+            grace: record.spec.grace,
+            failed: None,
+            object_stays: false,
+        };
+        reconcile::terminate(&mut record.memory, termination);
+        self.save(uid, record);
+        self.dirty.insert(uid.clone());
+    }
+
+    /// Begins a quick look at everything, unless one is under way.
+    pub(super) fn start_look(&mut self) {
+        self.look_at = None;
+        if self.looks.is_empty() {
+            let executor = self.parts.executor.clone();
+            self.looks.spawn(async move {
+                let since = clock::mono();
+                Ok((since, listing::outline(&executor.cri).await?))
+            });
+        }
+    }
+
+    /// Lists every pod that looks other than it is thought to be.
+    pub(super) fn looked_at_all(&mut self, look: Look) {
+        let (since, mut outlines) = match look {
+            Ok(look) => look,
+            Err(error) => {
+                let at = clock::now().wall;
+                let text = error.to_string();
+                self.parts
+                    .journal
+                    .record_node(at, Kind::Warning, "RuntimeUnavailable", &text);
+                self.look_at = Some(Instant::now() + LOOK_AGAIN);
+                return;
+            }
+        };
+        let first = !std::mem::replace(&mut self.looked, true);
+        let doubtful: Vec<PodUid> = {
+            let records = self.parts.records.lock();
+            let differs = |(uid, record): (&PodUid, &Record)| {
+                let seen = outlines.remove(uid).unwrap_or_default();
+                (first || !agrees(&record.observed, &seen, since)).then(|| uid.clone())
+            };
+            records.iter().filter_map(differs).collect()
+        };
+        for uid in &doubtful {
+            self.list(uid, None);
+        }
+        self.strangers = outlines;
+        self.compare_wishes();
+    }
+
+    /// Pods in the runtime that no source wants and nobody here knows are stopped.
+    fn stop_strangers(&mut self, wanted: &[DesiredPod]) {
+        let unwanted = |uid: &PodUid| !wanted.iter().any(|pod| pod.uid == *uid);
+        let (gone, kept) = std::mem::take(&mut self.strangers)
+            .into_iter()
+            .partition(|(uid, _)| unwanted(uid));
+        self.strangers = kept;
+        let gone: BTreeMap<PodUid, Outline> = gone;
+        for (uid, outline) in gone {
+            self.parts
+                .records
+                .lock()
+                .insert(uid.clone(), orphan(&uid, &outline));
+            self.list(&uid, None);
+            self.retire(&uid);
+        }
+    }
+
+    /// News from the runtime: merged at once, or a reason to look.
+    pub(super) fn runtime_news(&mut self, news: EventOrRelist) {
+        match news {
+            EventOrRelist::Relist => self.start_look(),
+            EventOrRelist::Event(event) => self.runtime_event(&event),
+        }
+    }
+
+    fn runtime_event(&mut self, event: &RuntimeEvent) {
+        let Some(sandbox) = &event.sandbox else {
+            return;
+        };
+        let uid = PodUid::from(sandbox.sandbox.uid.as_str());
+        let seen = clock::mono();
+        let records = self.parts.records.lock();
+        let Some(record) = records.get(&uid) else {
+            return;
+        };
+        // An event may be old news: only what is known already is updated by it. What is new comes
+        // with the outcome of the action that made it.
+        let known = |id: &str| record.observed.containers.iter().any(|c| &*c.id == id);
+        let containers: Vec<ObservedContainer> = event
+            .containers
+            .iter()
+            .filter(|status| known(&status.id))
+            .map(|status| listing::container(status, &sandbox.sandbox.id, seen))
+            .collect();
+        let id = &sandbox.sandbox.id;
+        let known = record
+            .observed
+            .sandboxes
+            .iter()
+            .any(|s| &*s.id == id.as_str());
+        let sandbox = known.then(|| listing::sandbox(sandbox, seen));
+        drop(records);
+        if sandbox.is_some() || !containers.is_empty() {
+            self.absorb(
+                &uid,
+                Event::Seen {
+                    sandbox,
+                    containers,
+                },
+            );
+        }
+    }
+}
+
+/// The runtime shows what is thought to be there; what was seen after the look began is not held
+/// against it.
+fn agrees(observed: &ObservedPod, outline: &Outline, since: Mono) -> bool {
+    let sandboxes: BTreeMap<&str, bool> = observed
+        .sandboxes
+        .iter()
+        .filter(|s| s.seen < since)
+        .map(|s| (&*s.id, s.ready))
+        .collect();
+    let containers: BTreeMap<&str, _> = observed
+        .containers
+        .iter()
+        .filter(|c| c.seen < since)
+        .map(|c| (&*c.id, c.state))
+        .collect();
+    let newer =
+        observed.sandboxes.len() + observed.containers.len() - sandboxes.len() - containers.len();
+    newer > 0
+        || outline
+            .sandboxes
+            .iter()
+            .map(|(id, ready)| (id.as_str(), *ready))
+            .eq(sandboxes)
+            && outline
+                .containers
+                .iter()
+                .map(|(id, state)| (id.as_str(), *state))
+                .eq(containers)
+}

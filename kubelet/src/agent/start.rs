@@ -1,0 +1,233 @@
+//! From configuration to the facts and settings that the rest is given.
+//!
+//! The pure half of starting: what the machine shows and what was configured, put together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keelson_api::quantity::Quantity;
+use keelson_api::resources::Amounts;
+use keelson_cri::Deadlines;
+
+use super::discover::Machine;
+use crate::cgroup;
+use crate::collect::images::Limits;
+use crate::config::Config;
+use crate::logs::plan::RotationPolicy;
+use crate::node::Node;
+use crate::pod_files::{HostResolv, Paths};
+use crate::reconcile::Policy;
+use crate::spec::resources::{NodeLimits, page_size_name};
+use crate::spec::security::Confinement;
+
+/// The kernel that first had tmpfs `noswap`.
+const NOSWAP_KERNEL: (u32, u32) = (6, 4);
+
+/// What was found out about this host.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The machine.
+    pub machine: Machine,
+    /// The node's name.
+    pub name: String,
+    /// Its addresses.
+    pub ips: Vec<std::net::IpAddr>,
+    /// The host's name service settings.
+    pub resolv: Option<HostResolv>,
+    /// Name of the runtime.
+    pub runtime: String,
+    /// The runtime can make mounts read-only all the way down.
+    pub recursive_read_only: bool,
+}
+
+/// Puts together what this node is.
+#[must_use]
+pub fn node(config: &Config, found: Found) -> Node {
+    let kubelet = &config.kubelet;
+    let reserved = |name: &str| {
+        let of =
+            |map: &BTreeMap<String, String>| map.get(name).map_or(0, |text| amount(text, name));
+        of(&kubelet.system_reserved) + of(&kubelet.kube_reserved)
+    };
+    let machine = found.machine;
+    let eviction = kubelet.eviction_hard.get("memory.available");
+    let eviction = eviction.map_or(0, |text| threshold(text, machine.memory));
+    Node {
+        name: found.name,
+        ips: found.ips,
+        paths: Paths::new(&config.options.root_dir),
+        log_root: PathBuf::from(&kubelet.pod_logs_dir),
+        log_links: PathBuf::from("/var/log/containers"),
+        allocatable: Amounts::from([
+            (
+                "cpu".to_owned(),
+                Quantity::from_milli(machine.milli_cpu - reserved("cpu")),
+            ),
+            (
+                "memory".to_owned(),
+                Quantity::from_bytes(machine.memory - reserved("memory") - eviction),
+            ),
+            (
+                "pods".to_owned(),
+                Quantity::from_units(most_pods(config, machine.milli_cpu)),
+            ),
+        ]),
+        limits: NodeLimits {
+            memory_capacity: machine.memory,
+            cfs_quota: kubelet.cpu_cfs_quota,
+            cfs_period: micros(kubelet.cpu_cfs_quota_period.to_std()),
+            huge_page_sizes: machine
+                .huge_pages
+                .iter()
+                .copied()
+                .map(page_size_name)
+                .collect(),
+        },
+        cgroup_policy: cgroup::Policy {
+            cpu_quota: kubelet.cpu_cfs_quota,
+            period_micros: kubelet
+                .cpu_cfs_quota_period
+                .to_std()
+                .as_micros()
+                .try_into()
+                .unwrap_or(0),
+            pids: u64::try_from(kubelet.pod_pids_limit)
+                .ok()
+                .filter(|limit| *limit > 0),
+            page_sizes: machine
+                .huge_pages
+                .iter()
+                .filter_map(|&b| u64::try_from(b).ok())
+                .collect(),
+        },
+        confinement: Confinement {
+            seccomp_default: kubelet.seccomp_default,
+            seccomp_root: format!("{}/seccomp", config.options.root_dir.display()),
+            volume_groups: Vec::new(),
+        },
+        cluster_dns: kubelet.cluster_dns.clone(),
+        cluster_domain: kubelet.cluster_domain.clone(),
+        resolv: found.resolv,
+        recursive_read_only: found.recursive_read_only,
+        tmpfs_noswap: machine.kernel >= NOSWAP_KERNEL,
+        selinux: machine.selinux,
+        runtime: found.runtime,
+    }
+}
+
+/// What the pods' part of the cgroup tree is limited to: what they may have together, where
+/// `enforceNodeAllocatable` says so.
+#[must_use]
+pub fn enforced(config: &Config, node: &Node) -> Amounts {
+    let enforced = &config.kubelet.enforce_node_allocatable;
+    match enforced.iter().any(|what| what == "pods") {
+        true => node.allocatable.clone(),
+        false => Amounts::new(),
+    }
+}
+
+/// `maxPods`, or fewer by `podsPerCore`.
+fn most_pods(config: &Config, milli_cpu: i64) -> i64 {
+    let most = i64::from(config.kubelet.max_pods);
+    match i64::from(config.kubelet.pods_per_core) {
+        0 => most,
+        per_core => most.min(per_core * milli_cpu / 1000),
+    }
+}
+
+/// Periods and limits of decisions.
+#[must_use]
+pub fn policy(config: &Config) -> Policy {
+    let longest = config
+        .kubelet
+        .crash_loop_back_off
+        .max_container_restart_period;
+    Policy {
+        crash_backoff_max: longest.to_std(),
+        ..Policy::default()
+    }
+}
+
+/// When logs are rotated.
+#[must_use]
+pub fn rotation(config: &Config) -> RotationPolicy {
+    let size = Quantity::parse(&config.kubelet.container_log_max_size);
+    let size = size.map_or(0, |quantity| quantity.value());
+    RotationPolicy {
+        max_size: u64::try_from(size).unwrap_or(0),
+        max_files: usize::try_from(config.kubelet.container_log_max_files).unwrap_or(0),
+    }
+}
+
+/// When images are collected.
+#[must_use]
+pub fn image_limits(config: &Config) -> Limits {
+    let kubelet = &config.kubelet;
+    let percent = |value: i32| u64::try_from(value).unwrap_or(0);
+    let max_age = kubelet.image_maximum_gc_age.to_std();
+    Limits {
+        high_percent: percent(kubelet.image_gc_high_threshold_percent),
+        low_percent: percent(kubelet.image_gc_low_threshold_percent),
+        min_age: kubelet.image_minimum_gc_age.to_std(),
+        max_age: (!max_age.is_zero()).then_some(max_age),
+    }
+}
+
+/// How many images are pulled at once.
+#[must_use]
+pub fn pulls_at_once(config: &Config) -> usize {
+    /// Without a limit of the user's: more would only share the link.
+    const UNLIMITED: usize = 16;
+    let kubelet = &config.kubelet;
+    match (
+        kubelet.serialize_image_pulls,
+        kubelet.max_parallel_image_pulls,
+    ) {
+        (_, Some(most)) => usize::try_from(most).unwrap_or(1).max(1),
+        (true, None) => 1,
+        (false, None) => UNLIMITED,
+    }
+}
+
+/// Deadlines of calls to the runtime.
+#[must_use]
+pub fn deadlines(config: &Config) -> Deadlines {
+    Deadlines::from_request_timeout(config.kubelet.runtime_request_timeout.to_std())
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// An amount of CPU in milli-CPU, of anything else in units. Validated when it was loaded.
+fn amount(text: &str, name: &str) -> i64 {
+    let quantity = Quantity::parse(text);
+    quantity.map_or(0, |q| {
+        if name == "cpu" {
+            q.milli_value()
+        } else {
+            q.value()
+        }
+    })
+}
+
+/// An eviction threshold: an amount, or a percentage of the capacity.
+fn threshold(text: &str, capacity: i64) -> i64 {
+    match text.strip_suffix('%').map(str::parse::<i64>) {
+        Some(Ok(percent)) => capacity / 100 * percent,
+        _ => amount(text, "memory"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_amounts_or_shares() {
+        for (text, expected) in [("100Mi", 100 << 20), ("10%", 1000), ("x", 0)] {
+            assert_eq!(threshold(text, 10_000), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! One container: its image, its creation and start, its end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use keelson_cri::CriError;
+use keelson_cri::config::{ImageSpec, Mount, MountPropagation};
+use keelson_cri::error::PullFailure;
+use keelson_cri::values::Image;
+use tokio::time::Instant;
+
+use super::{Executor, Failure, Job, manifest_container};
+use crate::journal::{Kind, PodKey};
+use crate::logs::files::place_link;
+use crate::logs::layout::LogOwner;
+use crate::model::desired::PullPolicy;
+use crate::model::{Action, ContainerSpec, Done, Event, FailReason};
+use crate::observe::{clock, listing, termination};
+use crate::pod_files::{self, HostsFile, hosts};
+use crate::spec::security::ImageUser;
+use crate::spec::{ContainerInputs, container_config, sandbox_config};
+use crate::volume::plan::Propagation;
+use crate::volume::{self, MountFrom, ReadyMount};
+
+/// After a preStop hook a container gets at least this long for its stop signal.
+const LEAST_AFTER_HOOK: Duration = Duration::from_secs(2);
+
+fn image_spec(image: &str) -> ImageSpec {
+    ImageSpec {
+        image: image.to_owned(),
+        ..Default::default()
+    }
+}
+
+impl Executor {
+    pub(super) async fn ensure_image(&self, job: &Job, name: &Arc<str>) -> Result<Event, Failure> {
+        let wanted = container_spec(job, name)?;
+        let present = match wanted.pull_policy {
+            PullPolicy::Always => None,
+            _ => self.image(&wanted.image).await?,
+        };
+        let image_ref = match (present, wanted.pull_policy) {
+            (Some(image), _) => image.id,
+            (None, PullPolicy::Never) => {
+                let text = format!(
+                    "Container image \"{}\" is not present with pull policy of Never",
+                    wanted.image
+                );
+                return Err(Failure::new(FailReason::ErrImageNeverPull, text));
+            }
+            (None, _) => self.pull(job, &wanted.image).await?,
+        };
+        Ok(Event::Done(Done::Image {
+            container: name.clone(),
+            image_ref: image_ref.into(),
+        }))
+    }
+
+    async fn image(&self, name: &str) -> Result<Option<Image>, Failure> {
+        let found = self.cri.image_status(image_spec(name)).await;
+        found.map_err(|error| Failure::call(FailReason::ErrImagePull, &error))
+    }
+
+    async fn pull(&self, job: &Job, image: &str) -> Result<String, Failure> {
+        self.tell_normal(job, "Pulling", &format!("Pulling image \"{image}\""));
+        let began = Instant::now();
+        let pulled = {
+            let _turn = self.pulls.acquire().await;
+            self.cri.pull_image(image_spec(image), None, None).await
+        };
+        match pulled {
+            Ok(image_ref) => {
+                let took = began.elapsed().as_secs_f64();
+                let text = format!("Successfully pulled image \"{image}\" in {took:.3}s");
+                self.tell_normal(job, "Pulled", &text);
+                Ok(image_ref)
+            }
+            Err(error) => {
+                let reason = match &error {
+                    CriError::ImagePull {
+                        failure: PullFailure::InvalidName,
+                        ..
+                    } => FailReason::InvalidImageName,
+                    _ => FailReason::ErrImagePull,
+                };
+                Err(Failure::call(reason, &error))
+            }
+        }
+    }
+
+    pub(super) async fn start_container(&self, job: &Job) -> Result<Event, Failure> {
+        let Action::StartContainer {
+            container: name,
+            attempt,
+            sandbox,
+            image_ref,
+        } = &job.action
+        else {
+            return Err(Failure::new(FailReason::RunContainerError, "not a start"));
+        };
+        let spec = container_spec(job, name)?;
+        let fail = |reason| move |error: CriError| Failure::call(reason, &error);
+        let config_error =
+            |message: String| Failure::new(FailReason::CreateContainerConfigError, message);
+        let container = manifest_container(&job.pod, name)
+            .ok_or_else(|| config_error(format!("container {name} is not in the pod")))?;
+        let user = self.image_user(&job.pod, &container, image_ref).await?;
+        let mounts = self
+            .mounts(job, &container, *attempt)
+            .map_err(config_error)?;
+        let inputs = ContainerInputs {
+            attempt: *attempt,
+            hash: spec.hash,
+            image_ref,
+            image_user: &user,
+            mounts,
+            facts: &self.node.downward(&job.ips),
+            limits: &self.node.limits,
+            confinement: &self.node.confinement,
+            target: target(job, name),
+        };
+        let config = container_config(&job.pod, &container, &inputs)
+            .map_err(|error| config_error(error.to_string()))?;
+        let sandbox_config = sandbox_config(&job.pod, &self.sandbox_inputs(&job.pod, 0)?);
+        let since = clock::mono();
+        let id = {
+            let _turn = self.starts.acquire().await;
+            let id = self
+                .cri
+                .create_container(sandbox, config, sandbox_config)
+                .await
+                .map_err(fail(FailReason::CreateContainerError))?;
+            let started = self.cri.start_container(&id).await;
+            // It exists, whatever became of its start.
+            started.map_err(|e| fail(FailReason::RunContainerError)(e).and_look())?;
+            id
+        };
+        self.link_log(job, name, *attempt, &id);
+        let status = self.cri.container_status(&id).await;
+        let status = status.map_err(|e| fail(FailReason::RunContainerError)(e).and_look())?;
+        Ok(Event::Done(Done::Started(listing::container(
+            &status, sandbox, since,
+        ))))
+    }
+
+    /// The image's own user: asked for only where `runAsNonRoot` must be checked against it. Else
+    /// the runtime applies it by itself.
+    async fn image_user(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        image_ref: &str,
+    ) -> Result<ImageUser, Failure> {
+        let pod_wide = pod.spec.as_ref().and_then(|s| s.security_context.as_ref());
+        let own = container.security_context.as_ref();
+        let checked = own
+            .and_then(|s| s.run_as_non_root)
+            .or(pod_wide.and_then(|s| s.run_as_non_root));
+        if checked != Some(true) {
+            return Ok(ImageUser::default());
+        }
+        let image = self.image(image_ref).await?;
+        Ok(image.map_or_else(ImageUser::default, |image| ImageUser {
+            uid: image.uid,
+            username: image.username,
+        }))
+    }
+
+    fn mounts(&self, job: &Job, container: &Container, attempt: u32) -> Result<Vec<Mount>, String> {
+        let plan = self.volume_plan(job)?;
+        let ready = volume::prepare_mounts(&plan, &container.name).map_err(|e| e.to_string())?;
+        let mut mounts: Vec<Mount> = ready.into_iter().map(mount).collect();
+        let taken = |path: &str, mounts: &[Mount]| mounts.iter().any(|m| m.container_path == path);
+        if !taken("/etc/hosts", &mounts) {
+            mounts.push(plain(self.hosts_file(job)?, "/etc/hosts"));
+        }
+        if let Some(path) = container.termination_message_path.as_deref()
+            && !path.is_empty()
+            && !taken(path, &mounts)
+        {
+            let log = pod_files::create_container_dir(
+                &self.node.paths,
+                job.uid.as_str(),
+                &container.name,
+                attempt,
+            );
+            mounts.push(plain(log.map_err(|e| e.to_string())?, path));
+        }
+        Ok(mounts)
+    }
+
+    fn hosts_file(&self, job: &Job) -> Result<PathBuf, String> {
+        let names = pod_files::host_names(&job.pod, &self.node.cluster_domain)
+            .map_err(|e| e.to_string())?;
+        let node_hosts = match job.spec.host_network {
+            true => std::fs::read("/etc/hosts").unwrap_or_default(),
+            false => Vec::new(),
+        };
+        let ips: Vec<String> = job.ips.iter().map(ToString::to_string).collect();
+        let file = match job.spec.host_network {
+            true => HostsFile::HostNetwork {
+                node_hosts: &node_hosts,
+            },
+            false => HostsFile::Pod {
+                ips: &ips,
+                hostname: &names.short,
+                fqdn: names.fqdn.as_deref(),
+            },
+        };
+        let aliases = job
+            .pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.host_aliases.as_deref());
+        let content = hosts::content(file, aliases.unwrap_or_default());
+        pod_files::write_hosts(&self.node.paths, job.uid.as_str(), &content)
+            .map_err(|error| error.to_string())
+    }
+
+    pub(super) fn log_dir(&self, job: &Job) -> PathBuf {
+        owner(job).pod_directory(&self.node.log_root)
+    }
+
+    fn link_log(&self, job: &Job, name: &str, attempt: u32, id: &str) {
+        let owner = owner(job);
+        let log = owner.log_file(&self.node.log_root, name, attempt);
+        let link = self.node.log_links.join(owner.link_name(name, id));
+        if let Err(error) = place_link(&link, &log) {
+            self.tell(job, "FailedLogLink", &error.to_string());
+        }
+    }
+
+    pub(super) async fn kill_container(&self, job: &Job) -> Result<Event, Failure> {
+        let Action::KillContainer {
+            container: name,
+            id,
+            grace,
+            pre_stop,
+            ..
+        } = &job.action
+        else {
+            return Err(Failure::new(FailReason::KillContainer, "not a kill"));
+        };
+        let fail = |error: CriError| Failure::call(FailReason::KillContainer, &error);
+        let gone = || {
+            Event::Done(Done::ContainerRemoved {
+                container: name.clone(),
+                id: id.clone(),
+            })
+        };
+        let mut left = *grace;
+        if *pre_stop && !grace.is_zero() {
+            let began = Instant::now();
+            self.pre_stop(job, name, id, *grace).await;
+            left = grace.saturating_sub(began.elapsed()).max(LEAST_AFTER_HOOK);
+        }
+        match self.cri.stop_container(id, left).await {
+            Err(error) if error.is_not_found() => return Ok(gone()),
+            stopped => stopped.map_err(fail)?,
+        }
+        match self.cri.container_status(id).await {
+            Err(error) if error.is_not_found() => Ok(gone()),
+            status => {
+                let status = status.map_err(|e| fail(e).and_look())?;
+                let mut ended = listing::container(&status, "", clock::mono());
+                ended.message = termination::message_of(&self.node, job.uid.as_str(), &status);
+                Ok(Event::Done(Done::Killed(ended)))
+            }
+        }
+    }
+
+    pub(super) async fn remove_container(
+        &self,
+        name: &Arc<str>,
+        id: &Arc<str>,
+    ) -> Result<Event, Failure> {
+        match self.cri.remove_container(id).await {
+            Err(error) if !error.is_not_found() => {
+                Err(Failure::call(FailReason::RemoveContainer, &error))
+            }
+            _ => Ok(Event::Done(Done::ContainerRemoved {
+                container: name.clone(),
+                id: id.clone(),
+            })),
+        }
+    }
+
+    /// Tells of something that went wrong without ending the action.
+    pub(super) fn tell(&self, job: &Job, reason: &'static str, message: &str) {
+        self.journal_entry(job, Kind::Warning, reason, message);
+    }
+
+    fn tell_normal(&self, job: &Job, reason: &'static str, message: &str) {
+        self.journal_entry(job, Kind::Normal, reason, message);
+    }
+
+    fn journal_entry(&self, job: &Job, kind: Kind, reason: &'static str, message: &str) {
+        let pod = PodKey {
+            namespace: &job.spec.namespace,
+            name: &job.spec.name,
+            uid: job.uid.as_str(),
+        };
+        self.journal
+            .record(clock::now().wall, pod, kind, reason, message);
+    }
+}
+
+pub(super) fn owner(job: &Job) -> LogOwner<'_> {
+    LogOwner {
+        namespace: &job.spec.namespace,
+        pod: &job.spec.name,
+        uid: job.uid.as_str(),
+    }
+}
+
+fn container_spec<'a>(job: &'a Job, name: &str) -> Result<&'a ContainerSpec, Failure> {
+    job.spec.container(name).ok_or_else(|| {
+        let text = format!("container {name} is not in pod {}", job.spec.name);
+        Failure::new(FailReason::CreateContainerConfigError, text)
+    })
+}
+
+/// Id of the container whose processes an ephemeral container wants to see.
+fn target<'a>(job: &'a Job, name: &str) -> Option<&'a str> {
+    let spec = job.pod.spec.as_ref()?;
+    let own = spec
+        .ephemeral_containers
+        .iter()
+        .flatten()
+        .find(|c| c.name == name)?;
+    job.containers
+        .get(own.target_container_name.as_deref()?)
+        .map(|id| &**id)
+}
+
+fn plain(host: PathBuf, container_path: &str) -> Mount {
+    Mount {
+        container_path: container_path.to_owned(),
+        host_path: host.to_string_lossy().into_owned(),
+        ..Default::default()
+    }
+}
+
+fn mount(ready: ReadyMount) -> Mount {
+    let propagation = match ready.propagation {
+        Propagation::Private => MountPropagation::PropagationPrivate,
+        Propagation::HostToContainer => MountPropagation::PropagationHostToContainer,
+        Propagation::Bidirectional => MountPropagation::PropagationBidirectional,
+    };
+    let mut mount = Mount {
+        container_path: ready.container_path,
+        readonly: ready.read_only,
+        recursive_read_only: ready.recursive_read_only,
+        selinux_relabel: ready.selinux_relabel,
+        propagation: propagation.into(),
+        ..Default::default()
+    };
+    match ready.from {
+        MountFrom::Host(path) => mount.host_path = path.to_string_lossy().into_owned(),
+        MountFrom::Image {
+            reference,
+            sub_path,
+        } => {
+            mount.image = Some(image_spec(&reference));
+            mount.image_sub_path = sub_path.unwrap_or_default();
+        }
+    }
+    mount
+}

@@ -1,0 +1,93 @@
+//! Sandboxes: create, stop, remove.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+use keelson_cri::config::DnsConfig;
+
+use super::resources::pod_cgroup_of;
+use super::{Executor, Failure, Job};
+use crate::logs::layout::LogOwner;
+use crate::model::{Done, Event, FailReason};
+use crate::observe::{clock, listing};
+use crate::pod_files::{dns, host_names};
+use crate::spec::{SandboxInputs, sandbox_config};
+
+impl Executor {
+    pub(super) async fn create_sandbox(&self, job: &Job, attempt: u32) -> Result<Event, Failure> {
+        let inputs = self.sandbox_inputs(&job.pod, attempt)?;
+        let config = sandbox_config(&job.pod, &inputs);
+        let handler = job
+            .pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.runtime_class_name.as_deref());
+        let since = clock::mono();
+        let fail = |error| Failure::call(FailReason::Sandbox, &error);
+        let id = {
+            let _turn = self.starts.acquire().await;
+            self.cri
+                .run_sandbox(config, handler.unwrap_or_default())
+                .await
+                .map_err(fail)?
+        };
+        // Unseen it would be made twice: whatever went wrong here, look.
+        let status = self
+            .cri
+            .sandbox_status(&id)
+            .await
+            .map_err(|e| fail(e).and_look())?;
+        Ok(Event::Done(Done::Sandbox(listing::sandbox(
+            &status.sandbox,
+            since,
+        ))))
+    }
+
+    /// What the sandbox needs beyond the manifest.
+    pub(super) fn sandbox_inputs(&self, pod: &Pod, attempt: u32) -> Result<SandboxInputs, Failure> {
+        let names = host_names(pod, &self.node.cluster_domain)
+            .map_err(|error| Failure::new(FailReason::Sandbox, error))?;
+        let own_network = pod.spec.as_ref().and_then(|s| s.host_network) != Some(true);
+        let plan = dns::plan(pod, &self.node.dns()).config;
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let meta = &pod.metadata;
+        let (namespace, name) = (text(&meta.namespace), text(&meta.name));
+        let uid = text(&meta.uid);
+        let owner = LogOwner {
+            namespace: &namespace,
+            pod: &name,
+            uid: &uid,
+        };
+        let log_directory = owner.pod_directory(&self.node.log_root);
+        Ok(SandboxInputs {
+            attempt,
+            hostname: if own_network {
+                names.hostname
+            } else {
+                String::new()
+            },
+            dns: Some(DnsConfig {
+                servers: plan.servers,
+                searches: plan.searches,
+                options: plan.options,
+            }),
+            log_directory: log_directory.to_string_lossy().into_owned(),
+            cgroup_parent: self.cgroups.pod_cgroup_parent(&pod_cgroup_of(pod, &uid)),
+            confinement: self.node.confinement.clone(),
+        })
+    }
+
+    pub(super) async fn stop_sandbox(&self, id: &Arc<str>) -> Result<Event, Failure> {
+        match self.cri.stop_sandbox(id).await {
+            Err(error) if !error.is_not_found() => Err(Failure::call(FailReason::KillPod, &error)),
+            _ => Ok(Event::Done(Done::SandboxStopped { id: id.clone() })),
+        }
+    }
+
+    pub(super) async fn remove_sandbox(&self, id: &Arc<str>) -> Result<Event, Failure> {
+        match self.cri.remove_sandbox(id).await {
+            Err(error) if !error.is_not_found() => Err(Failure::call(FailReason::KillPod, &error)),
+            _ => Ok(Event::Done(Done::SandboxRemoved { id: id.clone() })),
+        }
+    }
+}
