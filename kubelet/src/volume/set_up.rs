@@ -241,8 +241,11 @@ fn empty_dir(
 ) -> Result<(), Failure> {
     let made = at("create directory", path, make_open_dir(path))?;
     let mounted = at("mount", path, mount_medium(path, medium, table))?;
-    // A volume that was there before keeps the modes its containers chose.
-    if made && !mounted {
+    // A volume that was there before keeps the owners and modes its containers chose.
+    if !made && !mounted {
+        return Ok(());
+    }
+    if !mounted {
         let open = Permissions::from_mode(0o777);
         at("set mode of", path, fs::set_permissions(path, open))?;
     }

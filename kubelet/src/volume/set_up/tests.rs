@@ -117,6 +117,10 @@ fn volumes_come_are_adopted_and_go() {
     set_up(&plan).unwrap();
     assert_eq!(node.mounted(), before);
     assert!(disk.join("kept").exists() && ram.join("kept").exists());
+    let own = Permissions::from_mode(0o700);
+    fs::set_permissions(disk, own).unwrap();
+    set_up(&plan).unwrap();
+    assert_eq!(fs::metadata(disk).unwrap().mode() & 0o7777, 0o700);
 
     tear_down_volumes(&plan.pod_dir).unwrap();
     assert_eq!(node.mounted(), []);
