@@ -86,7 +86,11 @@ async fn follow(client: Client, backoff: Backoff, mut outlet: Outlet) -> Result<
         match ended {
             Err(End::ConsumerGone) => return Ok(()),
             Err(End::Failed(error)) if error.is_unimplemented() => return Err(error),
-            Err(End::Failed(error)) => warn!(%error, failures, "container events are interrupted"),
+            // Once per interruption; the attempts that follow say nothing new.
+            Err(End::Failed(error)) if failures == 0 => {
+                warn!(%error, "container events are interrupted");
+            }
+            Err(End::Failed(error)) => debug!(%error, failures, "still no container events"),
             Ok(()) => debug!("the runtime ended the container events"),
         }
         let wait = tokio::time::sleep(backoff.delay(failures, random.next()));
