@@ -97,14 +97,7 @@ pub fn kubelet(layout: &Layout, manifests: &Path) -> String {
         "containerRuntimeEndpoint": format!("unix://{}", layout.containerd_socket().display()),
         "cgroupRoot": layout.cgroup,
         "podLogsDir": layout.pod_logs(),
-        "failSwapOn": false,
         "failCgroupV1": false,
-        "enforceNodeAllocatable": ["pods"],
-        "authentication": {
-            "anonymous": { "enabled": false },
-            "webhook": { "enabled": false },
-        },
-        "authorization": { "mode": "AlwaysAllow" },
     }))
 }
 

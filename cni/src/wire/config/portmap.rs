@@ -101,16 +101,17 @@ struct RuntimeConfig {
     port_mappings: Vec<WireMapping>,
 }
 
+/// containerd writes the names with a capital first letter; decoders that ignore case take both.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireMapping {
-    #[serde(default)]
+    #[serde(default, alias = "HostPort")]
     host_port: i64,
-    #[serde(default)]
+    #[serde(default, alias = "ContainerPort")]
     container_port: i64,
-    #[serde(default)]
+    #[serde(default, alias = "Protocol")]
     protocol: String,
-    #[serde(default, rename = "hostIP")]
+    #[serde(default, rename = "hostIP", alias = "HostIP")]
     host_ip: String,
 }
 
@@ -236,21 +237,23 @@ mod tests {
 
     #[test]
     fn reads_mappings() {
-        let config = read(mapping(
+        for document in [
             json!({"hostPort": 80, "containerPort": 8080, "protocol": "UDP", "hostIP": "::"}),
-        ))
-        .unwrap();
-        assert!(config.snat);
-        assert_eq!(
-            config.mappings,
-            [PortMapping {
-                host_port: 80,
-                container_port: 8080,
-                transport: Transport::Udp,
-                host_ip: None,
-                only_v6: Some(true)
-            }]
-        );
+            json!({"HostPort": 80, "ContainerPort": 8080, "Protocol": "udp", "HostIP": "::"}),
+        ] {
+            let config = read(mapping(document)).unwrap();
+            assert!(config.snat);
+            assert_eq!(
+                config.mappings,
+                [PortMapping {
+                    host_port: 80,
+                    container_port: 8080,
+                    transport: Transport::Udp,
+                    host_ip: None,
+                    only_v6: Some(true)
+                }]
+            );
+        }
     }
 
     #[test]
