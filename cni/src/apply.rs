@@ -235,6 +235,9 @@ fn tolerated(op: &NetOp, errno: Errno) -> bool {
 
 fn describe(op: &NetOp) -> String {
     match op {
+        NetOp::CreateBridge(bridge) if bridge.vlan_filtering => {
+            format!("create bridge {} with VLAN filtering", bridge.name)
+        }
         NetOp::CreateBridge(bridge) => format!("create bridge {}", bridge.name),
         NetOp::CreateVeth(veth) => format!("create veth {} and {}", veth.name, veth.peer),
         NetOp::Change(_, link, change) => match change {

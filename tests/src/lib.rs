@@ -2,6 +2,7 @@
 
 pub mod eventually;
 pub mod namespace;
+pub mod netns;
 pub mod node;
 pub mod requires;
 pub mod scenario;

@@ -289,3 +289,6 @@ fn no_router_advertisements(link: &str) -> NetOp {
 fn change(place: Place, link: &str, what: LinkChange) -> NetOp {
     NetOp::Change(place, link.to_owned(), what)
 }
+
+#[cfg(test)]
+mod tests;

@@ -241,3 +241,76 @@ fn write_mask(body: &mut Body, register: Register, mask: IpAddr) {
             });
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(expression: &Expression, expected: &str) {
+        let mut body = Body::default();
+        expression.write(&mut body);
+        let expected: String = expected.split_whitespace().collect();
+        assert_eq!(hex::encode(body.as_bytes()), expected, "{expression:?}");
+    }
+
+    #[test]
+    fn expressions_are_encoded_so() {
+        check(
+            &Expression::L4Protocol(Register(1)),
+            "09000100 6d657461 00000000 14000280 0800020000000010 0800010000000009",
+        );
+        check(
+            &Expression::Address {
+                to: Register(0),
+                v6: false,
+                source: false,
+            },
+            "0c000100 7061796c6f616400 24000280 0800010000000008 0800020000000001
+             0800030000000010 0800040000000004",
+        );
+        check(
+            &Expression::DestinationType(Register(0)),
+            "08000100 66696200 1c000280 0800010000000008 0800020000000003 0800030000000002",
+        );
+        check(
+            &Expression::InSet {
+                set: "s".into(),
+                key: Register(0),
+                inverted: true,
+            },
+            "0b000100 6c6f6f6b75700000 1c000280 0600010073000000 0800020000000008
+             0800050000000001",
+        );
+        check(
+            &Expression::VerdictMap {
+                map: "m".into(),
+                key: Register(0),
+            },
+            "0b000100 6c6f6f6b75700000 1c000280 060001006d000000 0800020000000008
+             0800030000000000",
+        );
+        check(
+            &Expression::DestinationNat {
+                v6: true,
+                addr: Register(0),
+                port: Register(4),
+            },
+            "08000100 6e617400 24000280 0800010000000001 080002000000000a
+             0800030000000008 080005000000000c",
+        );
+        check(
+            &Expression::Verdict(Verdict::Return),
+            "0e000100 696d6d6564696174 65000000 1c000280 0800010000000000
+             10000280 0c000280 08000100fffffffb",
+        );
+        check(
+            &Expression::Compare(Register(0), Comparison::NotEqual, vec![2]),
+            "08000100 636d7000 20000280 0800010000000008 0800020000000001
+             0c000380 0500010002000000",
+        );
+        check(
+            &Expression::Masquerade,
+            "09000100 6d617371 00000000 04000280",
+        );
+    }
+}
