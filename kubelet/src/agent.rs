@@ -113,7 +113,7 @@ pub async fn run(
         cri: cri.clone(),
         records: records.clone(),
         node: node.clone(),
-        cgroups,
+        cgroups: cgroups.clone(),
         journal: journal.clone(),
         limits: start::image_limits(&config),
     };
@@ -128,7 +128,17 @@ pub async fn run(
     });
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
-    doors::open(&config, &node, view, cri.clone(), &mut servers, &shutdown).await?;
+    let runtime = cri.clone();
+    doors::open(
+        &config,
+        &node,
+        view,
+        runtime,
+        cgroups,
+        &mut servers,
+        &shutdown,
+    )
+    .await?;
     let (list, logs) = watch::channel(Arc::new(Vec::new()));
     tasks.spawn(log_list::run(records.clone(), node, changed, list));
     let workers = usize::try_from(config.kubelet.container_log_max_workers).unwrap_or(1);

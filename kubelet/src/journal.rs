@@ -216,7 +216,11 @@ fn share(messages: &mut VecDeque<Arc<str>>, message: &str) -> Arc<str> {
 }
 
 fn clip(message: &str) -> &str {
-    &message[..message.floor_char_boundary(MAX_MESSAGE)]
+    let mut end = message.len().min(MAX_MESSAGE);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    &message[..end]
 }
 
 #[cfg(test)]

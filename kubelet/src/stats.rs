@@ -1,1 +1,14 @@
-//! Usage of node, pods and containers.
+//! Usage of node, pods and containers, read when somebody asks and kept for a second.
+//!
+//! [`summary`], [`input`], [`assemble`] and [`pages`] decide only; [`read`] asks the kernel and
+//! the runtime; [`collector`] puts them together. Nothing runs in the background.
+
+pub mod assemble;
+pub mod collector;
+pub mod input;
+pub mod pages;
+pub mod read;
+pub mod summary;
+
+pub use collector::Collector;
+pub use summary::Summary;

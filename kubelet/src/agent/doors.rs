@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::cgroup;
 use crate::config::Config;
 use crate::node::Node;
 use crate::serve::auth::{self, Authentication, UnsupportedAccess};
@@ -18,6 +19,7 @@ use crate::serve::tls::self_signed::{self, SelfSignedError};
 use crate::serve::tls::{ReloadingTls, TlsError, TlsFiles};
 use crate::serve::unix::{self, UnixError};
 use crate::serve::view::NodeView;
+use crate::stats::{self, collector::Sources};
 
 /// Why a server can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +69,23 @@ pub async fn open(
     node: &Node,
     view: Arc<dyn NodeView>,
     cri: keelson_cri::Client,
+    cgroups: Arc<cgroup::Manager>,
     tasks: &mut JoinSet<()>,
     shutdown: &CancellationToken,
 ) -> Result<(), DoorError> {
     let kubelet = &config.kubelet;
     let idle = kubelet.streaming_connection_idle_timeout.to_std();
+    let stats = stats::Collector::new(Sources {
+        view: view.clone(),
+        cri: cri.clone(),
+        cgroups: Some(cgroups),
+        node_name: node.name.clone(),
+        root: config.options.root_dir.clone(),
+        pod_logs: node.log_root.clone(),
+    });
     let services = Arc::new(Services {
         view,
+        stats: Arc::new(stats),
         streaming: Streaming::new(cri.clone(), idle),
         cri,
         authentication: Authentication {

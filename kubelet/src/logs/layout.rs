@@ -37,7 +37,10 @@ impl LogOwner<'_> {
     pub fn link_name(&self, container: &str, container_id: &str) -> String {
         const SUFFIX: &str = ".log";
         let mut name = format!("{}_{}_{container}-{container_id}", self.pod, self.namespace);
-        let end = name.floor_char_boundary(MAX_FILE_NAME - SUFFIX.len());
+        let mut end = name.len().min(MAX_FILE_NAME - SUFFIX.len());
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
         name.truncate(end);
         name + SUFFIX
     }

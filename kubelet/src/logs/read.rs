@@ -118,7 +118,7 @@ impl LogReader {
         if self.follow {
             return self.follow(running, out).await;
         }
-        if self.to_end(out).await? == Reached::End {
+        if self.read_to_end(out).await? == Reached::End {
             self.last_words(out).await?;
         }
         Ok(())
@@ -129,7 +129,7 @@ impl LogReader {
         mut running: watch::Receiver<bool>,
         out: &mpsc::Sender<Result<Bytes, E>>,
     ) -> Result<(), ReadError> {
-        if self.to_end(out).await? == Reached::Stop {
+        if self.read_to_end(out).await? == Reached::Stop {
             return Ok(());
         }
         let log = self
@@ -144,7 +144,7 @@ impl LogReader {
             // What is seen here is acted on only after the file was read once more.
             let leave = closed || stopped || self.successor_is_written();
             stopped = stopped || has_stopped(&running);
-            if self.to_end(out).await? == Reached::Stop {
+            if self.read_to_end(out).await? == Reached::Stop {
                 return Ok(());
             }
             if leave && self.go_to_successor()? {
@@ -166,7 +166,7 @@ impl LogReader {
     }
 
     /// Sends what there is up to the end of the file.
-    async fn to_end<E>(
+    async fn read_to_end<E>(
         &mut self,
         out: &mpsc::Sender<Result<Bytes, E>>,
     ) -> Result<Reached, ReadError> {

@@ -5,16 +5,16 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// Bytes read at once.
-const BLOCK: u64 = 8 * 1024;
+const BLOCK: usize = 8 * 1024;
 
 /// Where the last `lines` complete lines of the first `size` bytes begin. A last line without a
 /// newline does not count as one, and comes after them.
 pub(super) fn start_of_last_lines(file: &File, size: u64, lines: u64) -> io::Result<u64> {
-    let mut block = [0; BLOCK as usize];
+    let mut block = [0; BLOCK];
     let mut newlines = 0;
     let mut end = size;
     while end > 0 {
-        let start = end.saturating_sub(BLOCK);
+        let start = end.saturating_sub(BLOCK as u64);
         let bytes = &mut block[..usize::try_from(end - start).map_err(io::Error::other)?];
         file.read_exact_at(bytes, start)?;
         for (index, _) in bytes.iter().enumerate().rev().filter(|(_, b)| **b == b'\n') {

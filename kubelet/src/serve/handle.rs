@@ -7,14 +7,18 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
+use keelson_cri::CriError;
 
 use super::auth::{Authentication, Credentials, Unauthorized};
-use super::body::{Body, text};
+use super::body::{Body, json, text};
 use super::query::Query;
 use super::route::{MetricsPage, Route, RouteError, allowed_methods, route};
 use super::streaming::Streaming;
 use super::view::NodeView;
 use super::{configz, container_logs, health, metrics, node_logs, pods, unix};
+use crate::metrics::render::Text;
+use crate::stats::Collector;
+use crate::stats::collector::Depth;
 
 /// What the servers are told to offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +69,8 @@ pub struct Services {
     pub cri: keelson_cri::Client,
     /// Requests that take the connection over; its owner ends the sessions.
     pub streaming: Streaming,
+    /// Usage of node and pods.
+    pub stats: Arc<Collector>,
     /// How callers prove who they are.
     pub authentication: Authentication,
     /// What is offered.
@@ -118,12 +124,31 @@ impl Services {
         match page {
             MetricsPage::Kubelet => metrics::kubelet(self.view.as_ref()),
             MetricsPage::Probes => metrics::probes(),
-            MetricsPage::Resource | MetricsPage::Cadvisor => not_supported("usage of containers"),
+            MetricsPage::Resource => usage_page(self.stats.resource_page().await),
+            MetricsPage::Cadvisor => usage_page(self.stats.cadvisor_page().await),
         }
     }
 
-    async fn stats_summary(&self, _query: &Query) -> Response<Body> {
-        not_supported("usage of containers")
+    async fn stats_summary(&self, query: &Query) -> Response<Body> {
+        let depth = match query.flag("only_cpu_and_memory") {
+            true => Depth::CpuAndMemory,
+            false => Depth::Everything,
+        };
+        let rendered = match self.stats.summary(depth).await {
+            Ok(summary) => serde_json::to_vec(&*summary).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match rendered {
+            Ok(rendered) => json(StatusCode::OK, rendered),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error),
+        }
+    }
+}
+
+fn usage_page(page: Result<Text, CriError>) -> Response<Body> {
+    match page {
+        Ok(page) => metrics::page(page),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 

@@ -26,6 +26,8 @@ use crate::serve::tls::policy::TlsPolicy;
 use crate::serve::tls::{TlsFiles, self_signed};
 use crate::serve::unix;
 use crate::serve::view::fake::FakeNode;
+use crate::stats::Collector;
+use crate::stats::collector::Sources;
 
 struct Node {
     place: TempDir,
@@ -77,13 +79,20 @@ impl Node {
     fn services(&self, offer: Offer) -> Arc<Services> {
         let socket = format!("unix://{}", self.place.path().join("cri.sock").display());
         let endpoint: Endpoint = socket.parse().unwrap();
+        let cri = Client::new(&endpoint, Deadlines::default());
+        let stats = Collector::new(Sources {
+            view: self.view.clone(),
+            cri: cri.clone(),
+            cgroups: None,
+            node_name: "node-1".into(),
+            root: self.place.path().to_owned(),
+            pod_logs: self.place.path().to_owned(),
+        });
         Arc::new(Services {
             view: self.view.clone(),
-            streaming: Streaming::new(
-                Client::new(&endpoint, Deadlines::default()),
-                Duration::from_secs(60),
-            ),
-            cri: Client::new(&endpoint, Deadlines::default()),
+            streaming: Streaming::new(cri.clone(), Duration::from_secs(60)),
+            cri,
+            stats: Arc::new(stats),
             authentication: Authentication::default(),
             offer: Offer {
                 log_directory: self.place.path().to_owned(),
@@ -279,93 +288,108 @@ async fn with_socket(offer: Offer) -> (Node, PathBuf) {
     (node, path)
 }
 
+const ROUTES: &[(Method, &str, u16, &str)] = &[
+    (
+        Method::GET,
+        "/stats/summary?only_cpu_and_memory=true",
+        200,
+        "\"nodeName\":\"node-1\"",
+    ),
+    (Method::GET, "/stats/summary", 500, "cri.sock"),
+    (
+        Method::GET,
+        "/metrics/resource",
+        200,
+        "container_start_time_seconds{container=\"app\",pod=\"web\",namespace=\"default\"} 1767225600",
+    ),
+    (Method::GET, "/runningpods/", 200, "\"web\""),
+    (
+        Method::GET,
+        "/configz",
+        200,
+        r#"{"kubeletconfig":{"maxPods":110}}"#,
+    ),
+    (Method::GET, "/logs/", 200, "<a href=\"0.log\">"),
+    (Method::GET, "/logs/0.log", 200, "hello"),
+    (Method::GET, "/logs/..%2f..%2fetc%2fpasswd", 404, ""),
+    (
+        Method::GET,
+        "/status",
+        200,
+        "default    late  0/1    Pending",
+    ),
+    (
+        Method::GET,
+        "/status?output=json",
+        200,
+        r#""waitsFor":"container app: ImagePullBackOff""#,
+    ),
+    (
+        Method::GET,
+        "/why?pod=late",
+        200,
+        "container app: ImagePullBackOff",
+    ),
+    (
+        Method::GET,
+        "/why?pod=late&output=json",
+        200,
+        r#""phase":"Pending""#,
+    ),
+    (
+        Method::GET,
+        "/why?pod=none",
+        404,
+        "default/none is not on this node",
+    ),
+    (Method::GET, "/why", 400, "parameter pod is missing"),
+    (
+        Method::POST,
+        "/checkpoint/default/web/app",
+        501,
+        "not supported",
+    ),
+    (Method::GET, "/debug/pprof/heap", 501, "not supported"),
+    (
+        Method::GET,
+        "/containerLogs/default/web/app?timestamps=1",
+        200,
+        "2026-01-01T00:00:00.000000000Z hello\n",
+    ),
+    (
+        Method::GET,
+        "/containerLogs/default/none/app",
+        404,
+        "pod \"none\" does not exist",
+    ),
+    (
+        Method::GET,
+        "/containerLogs/default/web/x",
+        404,
+        "container \"x\" not found in pod \"web\"",
+    ),
+    (
+        Method::GET,
+        "/containerLogs/default/late/app",
+        400,
+        "waiting to start: trying and failing to pull image",
+    ),
+    (
+        Method::GET,
+        "/containerLogs/default/web/app?tailLines=-1",
+        422,
+        "Invalid request.",
+    ),
+    (Method::POST, "/pods", 405, "Method Not Allowed"),
+    (Method::GET, "/nothing", 404, "404: Page Not Found"),
+];
+
 #[tokio::test]
 async fn every_route_answers_the_administrator() {
     let (node, socket) = with_socket(Offer::default()).await;
-    for (method, path, status, part) in [
-        (Method::GET, "/runningpods/", 200, "\"web\""),
-        (
-            Method::GET,
-            "/configz",
-            200,
-            r#"{"kubeletconfig":{"maxPods":110}}"#,
-        ),
-        (Method::GET, "/logs/", 200, "<a href=\"0.log\">"),
-        (Method::GET, "/logs/0.log", 200, "hello"),
-        (Method::GET, "/logs/..%2f..%2fetc%2fpasswd", 404, ""),
-        (
-            Method::GET,
-            "/status",
-            200,
-            "default    late  0/1    Pending",
-        ),
-        (
-            Method::GET,
-            "/status?output=json",
-            200,
-            r#""waitsFor":"container app: ImagePullBackOff""#,
-        ),
-        (
-            Method::GET,
-            "/why?pod=late",
-            200,
-            "container app: ImagePullBackOff",
-        ),
-        (
-            Method::GET,
-            "/why?pod=late&output=json",
-            200,
-            r#""phase":"Pending""#,
-        ),
-        (
-            Method::GET,
-            "/why?pod=none",
-            404,
-            "default/none is not on this node",
-        ),
-        (Method::GET, "/why", 400, "parameter pod is missing"),
-        (
-            Method::POST,
-            "/checkpoint/default/web/app",
-            501,
-            "not supported",
-        ),
-        (Method::GET, "/debug/pprof/heap", 501, "not supported"),
-        (
-            Method::GET,
-            "/containerLogs/default/web/app?timestamps=1",
-            200,
-            "2026-01-01T00:00:00.000000000Z hello\n",
-        ),
-        (
-            Method::GET,
-            "/containerLogs/default/none/app",
-            404,
-            "pod \"none\" does not exist",
-        ),
-        (
-            Method::GET,
-            "/containerLogs/default/web/x",
-            404,
-            "container \"x\" not found in pod \"web\"",
-        ),
-        (
-            Method::GET,
-            "/containerLogs/default/late/app",
-            400,
-            "waiting to start: trying and failing to pull image",
-        ),
-        (
-            Method::GET,
-            "/containerLogs/default/web/app?tailLines=-1",
-            422,
-            "Invalid request.",
-        ),
-        (Method::POST, "/pods", 405, "Method Not Allowed"),
-        (Method::GET, "/nothing", 404, "404: Page Not Found"),
-    ] {
-        let (got, body) = read(local(&socket, method, path).await).await;
-        assert_eq!(got, status, "{path}: {body}");
+    for (method, path, status, part) in ROUTES {
+        let (got, body) = read(local(&socket, method.clone(), path).await).await;
+        assert_eq!(got, *status, "{path}: {body}");
         assert!(body.contains(part), "{path}: {body}");
     }
     node.stop().await;

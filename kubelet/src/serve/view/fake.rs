@@ -26,7 +26,7 @@ impl FakeNode {
             "metadata": {"name": "web", "namespace": "default", "uid": "u-web",
                 "annotations": {"kubernetes.io/config.source": "file"}},
             "spec": {"containers": [{"name": "app", "image": "x"}]},
-            "status": {"phase": "Running", "podIP": "10.88.0.2", "containerStatuses": [
+            "status": {"phase": "Running", "qosClass": "BestEffort", "podIP": "10.88.0.2", "containerStatuses": [
                 {"name": "app", "image": "x", "imageID": "", "ready": true, "restartCount": 2,
                  "containerID": "containerd://c-app",
                  "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]}
