@@ -7,6 +7,7 @@ pub mod log_list;
 pub mod pod_loop;
 pub mod records;
 pub mod saver;
+pub mod sources;
 pub mod start;
 pub mod view;
 pub mod wakes;
@@ -140,7 +141,7 @@ pub async fn run(
     )
     .await?;
     let (list, logs) = watch::channel(Arc::new(Vec::new()));
-    tasks.spawn(log_list::run(records.clone(), node, changed, list));
+    tasks.spawn(log_list::run(records.clone(), node.clone(), changed, list));
     let workers = usize::try_from(config.kubelet.container_log_max_workers).unwrap_or(1);
     let rotation = start::rotation(&config);
     servers.spawn(rotator::run(
@@ -150,11 +151,12 @@ pub async fn run(
         logs,
         shutdown.clone(),
     ));
-    let wanted = temporary::wanted(&config);
+    let wanted = sources::start(&config, &node.name, journal.clone(), &mut tasks, &shutdown);
     let pods = PodLoop::new(Parts {
         records,
         executor,
         policy: start::policy(&config),
+        admission: start::admission(&config, &node),
         journal,
         saver: saver.clone(),
         boot_id: store.boot_id(),
@@ -278,41 +280,5 @@ fn report_to(journal: Arc<Journal>) -> impl Fn(CheckpointError) {
     move |error| {
         let at = clock::now().wall;
         journal.record_node(at, Kind::Warning, "CheckpointFailed", &error.to_string());
-    }
-}
-mod temporary {
-    use super::*;
-    use crate::model::{DesiredPod, PodOrigin};
-    pub fn wanted(config: &Config) -> pod_loop::Wanted {
-        let (tx, rx) = watch::channel(None);
-        let dir = PathBuf::from(&config.kubelet.static_pod_path);
-        tokio::spawn(async move {
-            loop {
-                let mut pods = Vec::new();
-                for e in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-                    let text = std::fs::read_to_string(e.path()).unwrap_or_default();
-                    for doc in keelson_api::yaml::parse(&text).unwrap() {
-                        let mut pod: k8s_openapi::api::core::v1::Pod =
-                            keelson_api::decode::object(&doc.value).unwrap();
-                        keelson_api::defaults::pod::apply(&mut pod);
-                        let uid = format!(
-                            "{}-{}",
-                            pod.metadata.name.as_deref().unwrap_or(""),
-                            text.len()
-                        );
-                        pod.metadata.uid = Some(uid.clone());
-                        pod.metadata.namespace.get_or_insert("default".into());
-                        pods.push(DesiredPod {
-                            uid: uid.as_str().into(),
-                            pod: Arc::new(pod),
-                            origin: PodOrigin::File(e.path()),
-                        });
-                    }
-                }
-                tx.send_replace(Some(Arc::new(pods)));
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
-        rx
     }
 }

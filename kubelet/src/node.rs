@@ -46,6 +46,8 @@ pub struct Node {
     pub tmpfs_noswap: bool,
     /// SELinux is on.
     pub selinux: bool,
+    /// AppArmor is on.
+    pub app_armor: bool,
     /// Name of the runtime, for `containerID`: `containerd`.
     pub runtime: String,
 }

@@ -18,6 +18,8 @@ pub struct Machine {
     pub kernel: (u32, u32),
     /// SELinux is on.
     pub selinux: bool,
+    /// AppArmor is on.
+    pub app_armor: bool,
 }
 
 /// Looks at the machine.
@@ -32,6 +34,8 @@ pub fn machine() -> std::io::Result<Machine> {
         huge_pages: huge_pages(),
         kernel: kernel_of(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()),
         selinux: fs::exists("/sys/fs/selinux/enforce").unwrap_or(false),
+        app_armor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+            .is_ok_and(|enabled| enabled.starts_with('Y')),
     })
 }
 

@@ -2,15 +2,18 @@
 //! slow look at everything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Pod;
 use keelson_cri::events::EventOrRelist;
 use keelson_cri::values::Event as RuntimeEvent;
 use tokio::time::{Duration, Instant};
 
 use super::pod_loop::{Look, PodLoop};
 use super::records::{Record, compare, orphan};
+use crate::admit::{Verdict, admit};
 use crate::journal::Kind;
-use crate::model::memory::Termination;
+use crate::model::memory::{Life, Termination};
 use crate::model::{DesiredPod, Event, Mono, ObservedContainer, ObservedPod, PodUid};
 use crate::observe::clock;
 use crate::observe::listing::{self, Outline};
@@ -25,6 +28,7 @@ impl PodLoop {
         let Some(wanted) = self.wanted.clone().filter(|_| self.looked) else {
             return;
         };
+        self.crowded = false;
         let changes = compare(&wanted, &self.parts.records.lock());
         for uid in &changes.retire {
             self.retire(uid);
@@ -41,16 +45,27 @@ impl PodLoop {
         self.stop_strangers(&wanted);
     }
 
-    /// Takes on a pod: admits it or records its rejection.
+    /// Takes on a pod: admits it, records its rejection, or leaves it for later.
     pub(super) fn accept(&mut self, desired: &DesiredPod) {
         let mut record = Record::new(desired);
+        match self.verdict(desired) {
+            Verdict::Admit => {}
+            Verdict::Reject { reason, message } => {
+                record.memory.life = Life::Rejected { reason, message };
+            }
+            Verdict::NotYet { .. } | Verdict::Preempt { .. } => {
+                self.crowded = true;
+                return;
+            }
+        }
         let now = clock::now();
-        let mut records = self.parts.records.lock();
         record.memory.start_time = Some(now.wall);
         record.memory.started = Some(now.mono);
-        records.insert(desired.uid.clone(), record.clone());
-        drop(records);
         self.save(&desired.uid, &record);
+        self.parts
+            .records
+            .lock()
+            .insert(desired.uid.clone(), record);
         self.dirty.insert(desired.uid.clone());
         if self.strangers.remove(&desired.uid).is_some() {
             // Its record was lost, its containers were not.
@@ -58,20 +73,41 @@ impl PodLoop {
         }
     }
 
+    /// Whether the node takes the pod; what has to make room for it is asked to end.
+    fn verdict(&mut self, desired: &DesiredPod) -> Verdict {
+        let records = self.parts.records.clone();
+        let mut records = records.lock();
+        let holding =
+            |record: &&Record| matches!(record.memory.life, Life::Wanted | Life::Terminating(_));
+        let admitted: Vec<(PodUid, Arc<Pod>)> = records
+            .iter()
+            .filter(|(_, record)| holding(record))
+            .map(|(uid, record)| (uid.clone(), record.pod.clone()))
+            .collect();
+        let pods: Vec<&Pod> = admitted.iter().map(|(_, pod)| &**pod).collect();
+        let verdict = admit(&desired.pod, &self.parts.admission, &pods);
+        if let Verdict::Preempt { victims } = &verdict {
+            for (uid, _) in victims.iter().filter_map(|index| admitted.get(*index)) {
+                if let Some(record) = records.get_mut(uid) {
+                    let text = "Preempted in order to admit critical pod".to_owned();
+                    let failed = Some(("Preempting".to_owned(), text));
+                    let asked = termination(record, failed);
+                    reconcile::terminate(&mut record.memory, asked);
+                    self.dirty.insert(uid.clone());
+                }
+            }
+        }
+        verdict
+    }
+
     fn retire(&mut self, uid: &PodUid) {
-        let now = clock::now();
         let records = self.parts.records.clone();
         let mut records = records.lock();
         let Some(record) = records.get_mut(uid) else {
             return;
         };
-        let termination = Termination {
-            since: now.mono,
-            grace: record.spec.grace,
-            failed: None,
-            object_stays: false,
-        };
-        reconcile::terminate(&mut record.memory, termination);
+        let asked = termination(record, None);
+        reconcile::terminate(&mut record.memory, asked);
         self.save(uid, record);
         self.dirty.insert(uid.clone());
     }
@@ -119,7 +155,7 @@ impl PodLoop {
     }
 
     /// Pods in the runtime that no source wants and nobody here knows are stopped.
-    fn stop_strangers(&mut self, wanted: &[DesiredPod]) {
+    fn stop_strangers(&mut self, wanted: &[Arc<DesiredPod>]) {
         let unwanted = |uid: &PodUid| !wanted.iter().any(|pod| pod.uid == *uid);
         let (gone, kept) = std::mem::take(&mut self.strangers)
             .into_iter()
@@ -180,6 +216,16 @@ impl PodLoop {
                 },
             );
         }
+    }
+}
+
+/// The pod's way out, from now on. With a failure its object stays.
+fn termination(record: &Record, failed: Option<(String, String)>) -> Termination {
+    Termination {
+        since: clock::mono(),
+        grace: record.spec.grace,
+        object_stays: failed.is_some(),
+        failed,
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::records::{FullName, Record};
 use super::saver::Saver;
 use super::wakes::Wakes;
+use crate::admit::NodeFacts;
 use crate::checkpoint;
 use crate::execute::{Executor, Job};
 use crate::journal::{Journal, Kind, PodKey};
@@ -38,7 +39,7 @@ const IDLE_TURN: Duration = Duration::from_secs(30);
 pub type Records = Arc<parking_lot::Mutex<BTreeMap<PodUid, Record>>>;
 
 /// What all sources together want; `None` until each of them has spoken once.
-pub type Wanted = watch::Receiver<Option<Arc<Vec<DesiredPod>>>>;
+pub type Wanted = watch::Receiver<Option<Arc<Vec<Arc<DesiredPod>>>>>;
 
 /// A quick look at everything in the runtime, and when it began.
 pub(super) type Look = Result<(Mono, BTreeMap<PodUid, Outline>), keelson_cri::CriError>;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub executor: Arc<Executor>,
     /// Periods and limits of decisions.
     pub policy: Policy,
+    /// What pods are admitted to.
+    pub admission: NodeFacts,
     /// The journal of decisions.
     pub journal: Arc<Journal>,
     /// Writes checkpoints.
@@ -66,8 +69,12 @@ pub struct Parts {
 /// The pod loop.
 pub struct PodLoop {
     pub(super) parts: Parts,
-    pub(super) held: BTreeMap<FullName, DesiredPod>,
-    pub(super) wanted: Option<Arc<Vec<DesiredPod>>>,
+    pub(super) held: BTreeMap<FullName, Arc<DesiredPod>>,
+    /// Pods wait for others to end before they are admitted.
+    pub(super) crowded: bool,
+    /// A pod ended: others may fit now.
+    ended_life: bool,
+    pub(super) wanted: Option<Arc<Vec<Arc<DesiredPod>>>>,
     pub(super) dirty: BTreeSet<PodUid>,
     pub(super) looks: JoinSet<Look>,
     pub(super) look_at: Option<Instant>,
@@ -89,6 +96,8 @@ impl PodLoop {
         Self {
             parts,
             held: BTreeMap::new(),
+            crowded: false,
+            ended_life: false,
             wanted: None,
             dirty: BTreeSet::new(),
             looks: JoinSet::new(),
@@ -151,6 +160,9 @@ impl PodLoop {
                 }
             }
         }
+        if std::mem::take(&mut self.ended_life) && self.crowded {
+            self.compare_wishes();
+        }
         self.parts.turned.send_replace(now.mono);
     }
 
@@ -192,6 +204,7 @@ impl PodLoop {
             self.forget(uid, &gone);
         } else if before.differs_from(&record.memory) {
             self.save(uid, record);
+            self.ended_life |= record.memory.life != Life::Wanted;
         }
     }
 
@@ -319,6 +332,7 @@ impl PodLoop {
     }
 
     fn forget(&mut self, uid: &PodUid, name: &FullName) {
+        self.ended_life = true;
         self.wakes.set(uid, None);
         self.parts.saver.forget(uid.clone());
         self.parts.journal.forget(uid.as_str());

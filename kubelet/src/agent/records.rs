@@ -87,7 +87,7 @@ pub struct Changes {
 
 /// Compares wishes with the pods at hand.
 #[must_use]
-pub fn compare(wanted: &[DesiredPod], records: &BTreeMap<PodUid, Record>) -> Changes {
+pub fn compare(wanted: &[Arc<DesiredPod>], records: &BTreeMap<PodUid, Record>) -> Changes {
     let uids: BTreeSet<&PodUid> = wanted.iter().map(|pod| &pod.uid).collect();
     let retire = records
         .iter()
@@ -152,27 +152,27 @@ mod tests {
     use crate::model::Mono;
     use crate::model::memory::Termination;
 
-    fn pod(uid: &str, name: &str) -> DesiredPod {
+    fn pod(uid: &str, name: &str) -> Arc<DesiredPod> {
         let mut pod = Pod::default();
         pod.metadata.uid = Some(uid.to_owned());
         pod.metadata.name = Some(name.to_owned());
         pod.metadata.namespace = Some("default".to_owned());
         pod.spec = Some(k8s_openapi::api::core::v1::PodSpec::default());
-        DesiredPod {
+        Arc::new(DesiredPod {
             uid: uid.into(),
             pod: Arc::new(pod),
             origin: PodOrigin::Api,
-        }
+        })
     }
 
-    fn at_hand(pods: &[(DesiredPod, bool)]) -> BTreeMap<PodUid, Record> {
+    fn at_hand(pods: &[(Arc<DesiredPod>, bool)]) -> BTreeMap<PodUid, Record> {
         let termination = Termination {
             since: Mono(0),
             grace: Duration::from_secs(30),
             failed: None,
             object_stays: false,
         };
-        let record = |(pod, leaving): &(DesiredPod, bool)| {
+        let record = |(pod, leaving): &(Arc<DesiredPod>, bool)| {
             let mut record = Record::new(pod);
             if *leaving {
                 record.memory.life = Life::Terminating(termination.clone());
@@ -183,8 +183,8 @@ mod tests {
     }
 
     fn check(
-        wanted: &[DesiredPod],
-        records: &[(DesiredPod, bool)],
+        wanted: &[Arc<DesiredPod>],
+        records: &[(Arc<DesiredPod>, bool)],
         accept: &[&str],
         hold: &[&str],
         retire: &[&str],

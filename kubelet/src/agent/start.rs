@@ -11,6 +11,7 @@ use keelson_api::resources::Amounts;
 use keelson_cri::Deadlines;
 
 use super::discover::Machine;
+use crate::admit;
 use crate::cgroup;
 use crate::collect::images::Limits;
 use crate::config::Config;
@@ -112,6 +113,7 @@ pub fn node(config: &Config, found: Found) -> Node {
         recursive_read_only: found.recursive_read_only,
         tmpfs_noswap: machine.kernel >= NOSWAP_KERNEL,
         selinux: machine.selinux,
+        app_armor: machine.app_armor,
         runtime: found.runtime,
     }
 }
@@ -124,6 +126,35 @@ pub fn enforced(config: &Config, node: &Node) -> Amounts {
     match enforced.iter().any(|what| what == "pods") {
         true => node.allocatable.clone(),
         false => Amounts::new(),
+    }
+}
+
+/// What pods are admitted to.
+#[must_use]
+pub fn admission(config: &Config, node: &Node) -> admit::NodeFacts {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let own = [
+        ("kubernetes.io/hostname", node.name.as_str()),
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", arch),
+    ];
+    let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    admit::NodeFacts {
+        name: node.name.clone(),
+        allocatable: node.allocatable.clone(),
+        labels: own
+            .into_iter()
+            .chain(config.options.node_labels.iter().cloned())
+            .collect(),
+        taints: config.kubelet.register_with_taints.clone(),
+        app_armor: node.app_armor,
+        user_namespaces: false,
+        allowed_unsafe_sysctls: config.kubelet.allowed_unsafe_sysctls.clone(),
+        awaited: BTreeMap::new(),
     }
 }
 
