@@ -159,11 +159,11 @@ pub fn reconcile(
     if turn.memory.life == Life::Wanted {
         pod::run(&mut turn);
     }
-    if turn.memory.life == Life::Finished {
-        termination::finish(&mut turn);
-    }
     if let Life::Terminating(termination) = turn.memory.life.clone() {
         termination::wind_up(&mut turn, &termination);
+    }
+    if turn.memory.life == Life::Finished {
+        termination::finish(&mut turn);
     }
     record_conditions(now, spec, observed, turn.memory);
     turn.step
