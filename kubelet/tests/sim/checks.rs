@@ -1,6 +1,6 @@
 //! What must hold after each step, whatever goes wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keelson_kubelet::model::memory::Life;
@@ -25,8 +25,6 @@ pub struct Checks {
     excused: BTreeSet<Arc<str>>,
     /// Containers that were started in truth, by sandbox and name.
     pub started: BTreeSet<(Arc<str>, Arc<str>)>,
-    /// The newest attempt of a name that ever ran, and its sandbox.
-    pub newest: BTreeMap<Arc<str>, u32>,
 }
 
 impl Checks {

@@ -656,7 +656,12 @@ impl Simulation {
                 return self.refuse(number, reason);
             }
             Fate::Hangs => {
-                call.fate = Fate::AnswerLost;
+                let kill = matches!(call.action, Action::KillContainer { .. });
+                call.fate = if kill {
+                    Fate::Refused
+                } else {
+                    Fate::AnswerLost
+                };
                 let long = self.rng.range(5_000, 60_000);
                 return self.push(long, Ev::Step { call: number });
             }
