@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::desired::{ContainerSpec, ProbeKind, ProbeSpec, Role};
 use crate::model::memory::{PendingKill, RetryOf};
-use crate::model::{Action, ContainerState, Key, KillReason, Mono, ObservedContainer};
+use crate::model::{Action, ContainerState, Key, KillReason, Mono, ObservedContainer, PodSpec};
 
 use super::restart_backoff::restarts_after;
 use super::standing::{Standing, standing, verdict};
@@ -105,13 +105,18 @@ pub(super) fn kill_unwanted(turn: &mut Turn<'_>) {
     let observed = turn.observed;
     for c in observed.containers.iter().filter(|c| c.is_live()) {
         if let Some(order) = reason_to_kill(turn, c) {
-            turn.mem(&c.name).respawn |= matches!(
-                order.reason,
-                KillReason::SpecChanged | KillReason::StateUnknown
-            );
+            turn.mem(&c.name).respawn |= is_made_anew(turn.spec, c, order.reason);
             kill(turn, c, order);
         }
     }
+}
+
+/// Whether the killed container has a successor whatever its restart policy says.
+fn is_made_anew(spec: &PodSpec, c: &ObservedContainer, reason: KillReason) -> bool {
+    matches!(reason, KillReason::SpecChanged | KillReason::StateUnknown)
+        && spec
+            .container(&c.name)
+            .is_some_and(|c| c.role != Role::Ephemeral)
 }
 
 fn reason_to_kill(turn: &Turn<'_>, c: &ObservedContainer) -> Option<Order> {

@@ -21,7 +21,7 @@ pub struct Checks {
     pub hook_failed: BTreeSet<Arc<str>>,
     /// Containers that the runtime lost track of.
     pub lost: BTreeSet<Arc<str>>,
-    /// Names killed to be made anew: they start again whatever their policy.
+    /// Containers killed to be made anew: their names start again whatever their policy.
     excused: BTreeSet<Arc<str>>,
     /// Containers that were started in truth, by sandbox and name.
     pub started: BTreeSet<(Arc<str>, Arc<str>)>,
@@ -98,7 +98,7 @@ impl Checks {
     }
 
     fn start(
-        &mut self,
+        &self,
         agent: &Agent,
         world: &World,
         (name, attempt, sandbox): (&Arc<str>, u32, &Arc<str>),
@@ -147,8 +147,7 @@ impl Checks {
         }
     }
 
-    fn policy(&mut self, world: &World, spec: &ContainerSpec, sandbox: &Arc<str>) {
-        let excused = self.excused.remove(&spec.name);
+    fn policy(&self, world: &World, spec: &ContainerSpec, sandbox: &Arc<str>) {
         let of_name = world.containers.iter().filter(|c| c.name == spec.name);
         let newest = of_name
             .filter(|c| c.started.is_some())
@@ -156,6 +155,7 @@ impl Checks {
         let Some(newest) = newest.filter(|c| c.state == ContainerState::Exited) else {
             return;
         };
+        let excused = self.excused.contains(&newest.id);
         let rerun = spec.role == Role::Init && newest.sandbox != *sandbox;
         let allowed = restarts_after(spec, newest.exit_code) || rerun || excused;
         let (name, code) = (&spec.name, newest.exit_code);
@@ -203,7 +203,7 @@ impl Checks {
         };
         assert!(justified, "{name} is killed for {reason:?} without cause");
         if matches!(reason, KillReason::SpecChanged | KillReason::StateUnknown) {
-            self.excused.insert(name);
+            self.excused.insert(id.clone());
         }
     }
 }

@@ -21,7 +21,7 @@ use super::world::{Millis, World};
 const PATIENCE: Millis = 40 * 60 * 1000;
 /// How often its rest is looked at, and how many looks in a row must find it.
 const LOOK: Millis = 10_000;
-const LOOKS: u32 = 8;
+const LOOKS: u32 = 4;
 
 /// Something to come.
 enum Ev {
