@@ -13,7 +13,6 @@ pub mod view;
 pub mod wakes;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 

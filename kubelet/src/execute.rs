@@ -169,7 +169,7 @@ impl Executor {
     /// Lists a pod, trying until the runtime answers.
     pub async fn list_until_told(&self, uid: &PodUid) -> Event {
         loop {
-            match listing::list_pod(&self.cri, uid, clock::mono()).await {
+            match listing::list_pod(&self.cri, &self.node, uid, clock::mono()).await {
                 Ok(listed) => return listed,
                 Err(error) => {
                     tracing::debug!(pod = %uid, %error, "listing failed, trying again");

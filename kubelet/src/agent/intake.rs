@@ -9,7 +9,7 @@ use keelson_cri::events::EventOrRelist;
 use keelson_cri::values::Event as RuntimeEvent;
 use tokio::time::{Duration, Instant};
 
-use super::pod_loop::{Look, PodLoop};
+use super::pod_loop::{AUDIT_PERIOD, Look, PodLoop};
 use super::records::{Record, compare, orphan};
 use crate::admit::{Verdict, admit};
 use crate::journal::Kind;
@@ -17,6 +17,7 @@ use crate::model::memory::{Life, Termination};
 use crate::model::{DesiredPod, Event, Mono, ObservedContainer, ObservedPod, PodUid};
 use crate::observe::clock;
 use crate::observe::listing::{self, Outline};
+use crate::observe::termination;
 use crate::reconcile;
 
 /// How long to wait before looking again when the runtime did not answer.
@@ -114,7 +115,7 @@ impl PodLoop {
 
     /// Begins a quick look at everything, unless one is under way.
     pub(super) fn start_look(&mut self) {
-        self.look_at = None;
+        self.look_at = Instant::now() + AUDIT_PERIOD;
         if self.looks.is_empty() {
             let executor = self.parts.executor.clone();
             self.looks.spawn(async move {
@@ -134,7 +135,7 @@ impl PodLoop {
                 self.parts
                     .journal
                     .record_node(at, Kind::Warning, "RuntimeUnavailable", &text);
-                self.look_at = Some(Instant::now() + LOOK_AGAIN);
+                self.look_at = Instant::now() + LOOK_AGAIN;
                 return;
             }
         };
@@ -197,7 +198,11 @@ impl PodLoop {
             .containers
             .iter()
             .filter(|status| known(&status.id))
-            .map(|status| listing::container(status, &sandbox.sandbox.id, seen))
+            .map(|status| {
+                let node = &self.parts.executor.node;
+                let seen = listing::container(status, &sandbox.sandbox.id, seen);
+                termination::with_last_words(node, uid.as_str(), seen, status)
+            })
             .collect();
         let id = &sandbox.sandbox.id;
         let known = record

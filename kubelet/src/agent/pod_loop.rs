@@ -30,7 +30,7 @@ use crate::observe::{absorb, clock};
 use crate::reconcile::{self, Note, Policy};
 
 /// A slow look at everything: catches what events failed to tell.
-const AUDIT_PERIOD: Duration = Duration::from_secs(60);
+pub(super) const AUDIT_PERIOD: Duration = Duration::from_secs(60);
 /// Sleeping when nothing is due: health checks see the loop turn all the same.
 const IDLE_TURN: Duration = Duration::from_secs(30);
 
@@ -77,7 +77,7 @@ pub struct PodLoop {
     pub(super) wanted: Option<Arc<Vec<Arc<DesiredPod>>>>,
     pub(super) dirty: BTreeSet<PodUid>,
     pub(super) looks: JoinSet<Look>,
-    pub(super) look_at: Option<Instant>,
+    pub(super) look_at: Instant,
     pub(super) looked: bool,
     /// Pods in the runtime without a record, from the last look.
     pub(super) strangers: BTreeMap<PodUid, Outline>,
@@ -101,7 +101,7 @@ impl PodLoop {
             wanted: None,
             dirty: BTreeSet::new(),
             looks: JoinSet::new(),
-            look_at: Some(Instant::now()),
+            look_at: Instant::now(),
             looked: false,
             strangers: BTreeMap::new(),
             unlisted: BTreeSet::new(),
@@ -123,9 +123,6 @@ impl PodLoop {
         let mut stop = std::pin::pin!(stop);
         loop {
             let wake = self.next_wake();
-            let look_at = self
-                .look_at
-                .unwrap_or_else(|| Instant::now() + AUDIT_PERIOD);
             tokio::select! {
                 biased;
                 () = &mut stop => break,
@@ -140,7 +137,7 @@ impl PodLoop {
                     self.wanted = wanted.borrow_and_update().clone();
                     self.compare_wishes();
                 }
-                () = tokio::time::sleep_until(look_at) => self.start_look(),
+                () = tokio::time::sleep_until(self.look_at) => self.start_look(),
                 () = tokio::time::sleep(wake) => {}
             }
             self.turn();

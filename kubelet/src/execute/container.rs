@@ -140,9 +140,9 @@ impl Executor {
         self.link_log(job, name, *attempt, &id);
         let status = self.cri.container_status(&id).await;
         let status = status.map_err(|e| fail(FailReason::RunContainerError)(e).and_look())?;
-        Ok(Event::Done(Done::Started(listing::container(
-            &status, sandbox, since,
-        ))))
+        let started = listing::container(&status, sandbox, since);
+        let started = termination::with_last_words(&self.node, job.uid.as_str(), started, &status);
+        Ok(Event::Done(Done::Started(started)))
     }
 
     /// The image's own user: asked for only where `runAsNonRoot` must be checked against it. Else
@@ -264,8 +264,9 @@ impl Executor {
             Err(error) if error.is_not_found() => Ok(gone()),
             status => {
                 let status = status.map_err(|e| fail(e).and_look())?;
-                let mut ended = listing::container(&status, "", clock::mono());
-                ended.message = termination::message_of(&self.node, job.uid.as_str(), &status);
+                let ended = listing::container(&status, "", clock::mono());
+                let (node, uid) = (&self.node, job.uid.as_str());
+                let ended = termination::with_last_words(node, uid, ended, &status);
                 Ok(Event::Done(Done::Killed(ended)))
             }
         }

@@ -11,7 +11,10 @@ use keelson_cri::{Client, CriError};
 
 use crate::model::observed::ContainerUser;
 use crate::model::{ContainerState, Event, Mono, ObservedContainer, ObservedSandbox, PodUid};
+use crate::node::Node;
 use crate::spec::labels;
+
+use super::termination::with_last_words;
 
 /// What the runtime has of one pod, without details: enough to see whether anything changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +71,12 @@ pub async fn outline(cri: &Client) -> Result<BTreeMap<PodUid, Outline>, CriError
 ///
 /// # Errors
 /// What the runtime says. What vanishes between listing and look is left out.
-pub async fn list_pod(cri: &Client, uid: &PodUid, since: Mono) -> Result<Event, CriError> {
+pub async fn list_pod(
+    cri: &Client,
+    node: &Node,
+    uid: &PodUid,
+    since: Mono,
+) -> Result<Event, CriError> {
     let only = Labels::from([(labels::POD_UID.to_owned(), uid.to_string())]);
     let sandbox_filter = PodSandboxFilter {
         label_selector: only.clone(),
@@ -89,7 +97,10 @@ pub async fn list_pod(cri: &Client, uid: &PodUid, since: Mono) -> Result<Event, 
     let mut containers = Vec::new();
     for listed in cri.list_containers(container_filter).await? {
         match cri.container_status(&listed.id).await {
-            Ok(status) => containers.push(container(&status, &listed.sandbox_id, since)),
+            Ok(status) => {
+                let seen = container(&status, &listed.sandbox_id, since);
+                containers.push(with_last_words(node, uid.as_str(), seen, &status));
+            }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }

@@ -5,10 +5,28 @@ use std::path::Path;
 use keelson_cri::values::ContainerStatus;
 
 use crate::logs::format::Line;
+use crate::model::{ContainerState, ObservedContainer};
 use crate::node::Node;
 use crate::pod_files::read_tail;
 use crate::pod_files::termination::{MAX_FILE_BYTES, MAX_LOG_BYTES, Policy, message};
 use crate::spec::labels;
+
+/// The container as it was seen, with its last words where it has ended.
+#[must_use]
+pub fn with_last_words(
+    node: &Node,
+    uid: &str,
+    seen: ObservedContainer,
+    status: &ContainerStatus,
+) -> ObservedContainer {
+    match seen.state {
+        ContainerState::Exited => ObservedContainer {
+            message: message_of(node, uid, status),
+            ..seen
+        },
+        _ => seen,
+    }
+}
 
 /// The termination message of an instance: what the runtime says where it has something to say,
 /// else what the container left behind. Reads local files; a container without any has none.
