@@ -5,7 +5,7 @@ use keelson_api::core::{AppArmorProfile, Pod, PodSpec};
 use super::{NodeFacts, Verdict, reject};
 
 /// Sysctls that are kept apart between pods and harm no one else.
-const SAFE: [&str; 14] = [
+const SAFE: [&str; 12] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
     "net.ipv4.ip_local_reserved_ports",
@@ -15,11 +15,9 @@ const SAFE: [&str; 14] = [
     "net.ipv4.tcp_keepalive_intvl",
     "net.ipv4.tcp_keepalive_probes",
     "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_notsent_lowat",
     "net.ipv4.tcp_rmem",
     "net.ipv4.tcp_syncookies",
     "net.ipv4.tcp_wmem",
-    "net.ipv4.vs.conn_reuse_mode",
 ];
 
 /// The first thing that this node does not give.
