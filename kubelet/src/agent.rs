@@ -5,6 +5,7 @@ pub mod doors;
 pub mod intake;
 pub mod log_list;
 pub mod pod_loop;
+pub mod process;
 pub mod records;
 pub mod saver;
 pub mod sources;
@@ -60,6 +61,9 @@ pub enum AgentError {
     /// The cgroup tree can't be used.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    /// This machine or configuration can't be worked with.
+    #[error(transparent)]
+    Refused(#[from] process::Refusal),
     /// A server can't be opened.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -84,6 +88,11 @@ pub async fn run(
     ready: impl FnOnce(),
     stop: impl Future<Output = ()>,
 ) -> Result<(), AgentError> {
+    let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    process::check(&config.kubelet, &swaps)?;
+    for refused in process::settle(&config.kubelet) {
+        tracing::warn!("{refused}");
+    }
     let store = Arc::new(Store::open(&config.options.state_dir)?);
     let journal = Arc::new(Journal::default());
     let cri = client(&config)?;
