@@ -5,6 +5,8 @@
 //! only when a step says that the action is done. After each step the reconciler is called twice:
 //! the second call must have nothing to do.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -244,6 +246,24 @@ impl World {
                 .retain(|c| !turn.vanish.iter().any(|id| *c.id == **id));
             self.list();
         }
+        self.strange_news(turn);
+        if let Some(stop) = &turn.terminate {
+            let failed = stop
+                .reason
+                .clone()
+                .map(|reason| (reason, "asked for".to_owned()));
+            let asked = Termination {
+                since: self.mono(),
+                grace: Duration::from_secs(stop.grace),
+                object_stays: failed.is_some(),
+                failed,
+            };
+            terminate(&mut self.memory, asked);
+        }
+    }
+
+    /// Containers that the agent did not start, and news that come late.
+    fn strange_news(&mut self, turn: &Turn) {
         for (name, attempt, sandbox) in &turn.appear {
             let c = self.started(&name.as_str().into(), *attempt, &sandbox.as_str().into());
             self.absorb(Event::Seen {
@@ -259,19 +279,6 @@ impl World {
                 sandbox: None,
                 containers: vec![late],
             });
-        }
-        if let Some(stop) = &turn.terminate {
-            let failed = stop
-                .reason
-                .clone()
-                .map(|reason| (reason, "asked for".to_owned()));
-            let asked = Termination {
-                since: self.mono(),
-                grace: Duration::from_secs(stop.grace),
-                object_stays: failed.is_some(),
-                failed,
-            };
-            terminate(&mut self.memory, asked);
         }
     }
 

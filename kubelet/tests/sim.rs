@@ -10,6 +10,8 @@
 //! The runtime is modelled here rather than taken from `keelson-cri-fake`: that one speaks gRPC
 //! over a socket in real time, this one must run thousands of pods in seconds.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "sim/agent.rs"]
 mod agent;
 #[path = "sim/checks.rs"]

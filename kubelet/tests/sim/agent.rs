@@ -141,7 +141,7 @@ impl Agent {
         let kept = if rng.chance(70) {
             newest
         } else {
-            rng.range(0, newest as u64) as usize
+            usize::try_from(rng.range(0, newest as u64)).unwrap()
         };
         self.memory = match self.checkpoints.get(kept) {
             Some(memory) => {
