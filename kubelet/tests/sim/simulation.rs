@@ -52,8 +52,9 @@ pub enum Ev {
         events: Vec<Event>,
         list: bool,
     },
+    /// Set by decision so-and-so; a later decision makes it void.
     Wake {
-        generation: u64,
+        decision: u64,
     },
     Audit,
     Storm(Storm),
@@ -87,6 +88,7 @@ pub struct Simulation {
     /// Actions other than probes since the last look.
     busy: bool,
     rested: u32,
+    decisions: u64,
     hash: DefaultHasher,
 }
 
@@ -111,6 +113,7 @@ impl Simulation {
             deleted: None,
             busy: false,
             rested: 0,
+            decisions: 0,
             hash: DefaultHasher::new(),
         };
         simulation.plan();
@@ -121,7 +124,7 @@ impl Simulation {
     fn plan(&mut self) {
         let calm = self.rng.range(10, 300) * 1_000;
         self.push(calm, Ev::Calm);
-        self.push(0, Ev::Wake { generation: 0 });
+        self.push(0, Ev::Wake { decision: 0 });
         self.push(60_000, Ev::Audit);
         for _ in 0..self.rng.pick(&[0, 1, 3, 6, 12]) {
             let at = self.rng.range(0, calm);
@@ -202,7 +205,7 @@ impl Simulation {
                 events,
                 list,
             } => self.deliver(generation, events, list),
-            Ev::Wake { generation } if generation == self.agent.generation => self.decide(),
+            Ev::Wake { decision } if decision == self.decisions => self.decide(),
             Ev::Wake { .. } => {}
             Ev::Audit => self.audit(),
             Ev::Storm(storm) => self.storm(storm),
@@ -276,6 +279,7 @@ impl Simulation {
         if !self.agent.alive || self.agent.forgotten {
             return;
         }
+        self.decisions += 1;
         let step = self.agent.decide(self.now);
         for action in step.actions {
             let (agent, world) = (&self.agent, &self.world);
@@ -292,11 +296,8 @@ impl Simulation {
             }
         }
         if let Some(at) = step.wake_at {
-            let generation = self.agent.generation;
-            self.push(
-                at.0.saturating_sub(self.now).max(1),
-                Ev::Wake { generation },
-            );
+            let decision = self.decisions;
+            self.push(at.0.saturating_sub(self.now).max(1), Ev::Wake { decision });
         }
         if self.agent.memory.life == Life::Gone {
             self.tell(|| "gone".to_owned());
