@@ -2,6 +2,7 @@
 
 pub mod discover;
 pub mod doors;
+pub mod fitness;
 pub mod intake;
 pub mod log_list;
 pub mod pod_loop;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keelson_cri::containerd::Problem;
 use keelson_cri::events::{Backoff, follow_events};
 use keelson_cri::values::CgroupDriver;
 use keelson_cri::{Client, CriError, Endpoint};
@@ -41,6 +43,7 @@ use crate::logs::rotator;
 use crate::node::Node;
 use crate::observe::clock;
 use crate::pod_files::dns::parse_resolv_conf;
+use crate::serve::streaming::Streaming;
 
 /// How long servers have to finish their answers.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -58,6 +61,9 @@ pub enum AgentError {
     /// The runtime's address is no address, or the runtime is not one that we can use.
     #[error(transparent)]
     Runtime(#[from] CriError),
+    /// Pods can't run with this runtime.
+    #[error("pods can't run with this container runtime:{}", fitness::listed(.0))]
+    Unfit(Vec<Problem>),
     /// The cgroup tree can't be used.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
@@ -96,8 +102,17 @@ pub async fn run(
     let store = Arc::new(Store::open(&config.options.state_dir)?);
     let journal = Arc::new(Journal::default());
     let cri = client(&config)?;
-    let node = Arc::new(look_around(&config, &cri).await?);
-    let cgroups = Arc::new(cgroups(&config, &cri, &node).await?);
+    let mut stop = std::pin::pin!(stop);
+    let found = async {
+        let node = look_around(&config, &cri).await?;
+        let cgroups = cgroups(&config, &cri, &node).await?;
+        Ok::<_, AgentError>((Arc::new(node), Arc::new(cgroups)))
+    };
+    // The runtime may not be there for long: stopping must not wait for it.
+    let (node, cgroups) = tokio::select! {
+        () = &mut stop => return Ok(()),
+        found = found => found?,
+    };
     let executor = Arc::new(Executor::new(
         cri.clone(),
         node.clone(),
@@ -138,7 +153,7 @@ pub async fn run(
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
     let runtime = cri.clone();
-    doors::open(
+    let services = doors::open(
         &config,
         &node,
         view,
@@ -173,7 +188,7 @@ pub async fn run(
     });
     ready();
     pods.run(wanted, news, stop).await;
-    drain(servers, &shutdown).await;
+    drain(servers, &services.streaming, &shutdown).await;
     tasks.shutdown().await;
     for error in saver.flush(&store).await {
         tracing::error!(%error, "the last checkpoints");
@@ -181,10 +196,14 @@ pub async fn run(
     Ok(())
 }
 
-/// Lets the servers and the log rotation end by themselves, for a moment.
-async fn drain(mut tasks: JoinSet<()>, shutdown: &CancellationToken) {
+/// Ends streaming sessions and lets the servers and the log rotation end by themselves, for a
+/// moment.
+async fn drain(mut tasks: JoinSet<()>, streaming: &Streaming, shutdown: &CancellationToken) {
     shutdown.cancel();
-    let all = async { while tasks.join_next().await.is_some() {} };
+    let all = async {
+        streaming.shutdown().await;
+        while tasks.join_next().await.is_some() {}
+    };
     if tokio::time::timeout(DRAIN, all).await.is_err() {
         tasks.shutdown().await;
     }
@@ -203,7 +222,7 @@ fn client(config: &Config) -> Result<Client, CriError> {
 /// Waits for the runtime and finds out what this node is.
 async fn look_around(config: &Config, cri: &Client) -> Result<Node, AgentError> {
     let at = |step| move |source| AgentError::Machine { step, source };
-    let version = until_answered(|| cri.version()).await?;
+    let version = fitness::runtime_version(cri).await?;
     let status = until_answered(|| cri.status()).await?;
     let resolv = match config.kubelet.resolv_conf.as_str() {
         "" => None,

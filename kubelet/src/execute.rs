@@ -5,6 +5,7 @@
 //! gives the action up.
 
 mod container;
+mod mounts;
 mod probes;
 mod resources;
 mod sandbox;

@@ -60,7 +60,8 @@ pub enum DoorError {
     },
 }
 
-/// Opens every door. All of them stand when this returns.
+/// Opens every door. All of them stand when this returns; what they serve with is given back, so
+/// that its streaming sessions can be ended.
 ///
 /// # Errors
 /// The first one that can't be opened, naming it.
@@ -72,7 +73,7 @@ pub async fn open(
     cgroups: Arc<cgroup::Manager>,
     tasks: &mut JoinSet<()>,
     shutdown: &CancellationToken,
-) -> Result<(), DoorError> {
+) -> Result<Arc<Services>, DoorError> {
     let kubelet = &config.kubelet;
     let idle = kubelet.streaming_connection_idle_timeout.to_std();
     let stats = stats::Collector::new(Sources {
@@ -118,7 +119,7 @@ pub async fn open(
     for listener in listeners {
         tasks.spawn(server::serve(listener, services.clone(), shutdown.clone()));
     }
-    Ok(())
+    Ok(services)
 }
 
 async fn secure(config: &Config, node: &Node) -> Result<Listener, DoorError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use keelson_cri::CriError;
-use keelson_cri::config::{ImageSpec, Mount, MountPropagation};
+use keelson_cri::config::ImageSpec;
 use keelson_cri::error::PullFailure;
 use keelson_cri::values::Image;
 use tokio::time::Instant;
@@ -18,16 +18,13 @@ use crate::logs::layout::LogOwner;
 use crate::model::desired::PullPolicy;
 use crate::model::{Action, ContainerSpec, Done, Event, FailReason};
 use crate::observe::{clock, listing, termination};
-use crate::pod_files::{self, HostsFile, hosts};
 use crate::spec::security::ImageUser;
 use crate::spec::{ContainerInputs, container_config, sandbox_config};
-use crate::volume::plan::Propagation;
-use crate::volume::{self, MountFrom, ReadyMount};
 
 /// After a preStop hook a container gets at least this long for its stop signal.
 const LEAST_AFTER_HOOK: Duration = Duration::from_secs(2);
 
-fn image_spec(image: &str) -> ImageSpec {
+pub(super) fn image_spec(image: &str) -> ImageSpec {
     ImageSpec {
         image: image.to_owned(),
         ..Default::default()
@@ -107,9 +104,8 @@ impl Executor {
         let container = manifest_container(&job.pod, name)
             .ok_or_else(|| config_error(format!("container {name} is not in the pod")))?;
         let user = self.image_user(&job.pod, &container, image_ref).await?;
-        let mounts = self
-            .mounts(job, &container, *attempt)
-            .map_err(config_error)?;
+        let mounts = self.mounts(job, &container, *attempt).await;
+        let mounts = mounts.map_err(config_error)?;
         let inputs = ContainerInputs {
             attempt: *attempt,
             hash: spec.hash,
@@ -166,57 +162,6 @@ impl Executor {
             uid: image.uid,
             username: image.username,
         }))
-    }
-
-    fn mounts(&self, job: &Job, container: &Container, attempt: u32) -> Result<Vec<Mount>, String> {
-        let plan = self.volume_plan(job)?;
-        let ready = volume::prepare_mounts(&plan, &container.name).map_err(|e| e.to_string())?;
-        let mut mounts: Vec<Mount> = ready.into_iter().map(mount).collect();
-        let taken = |path: &str, mounts: &[Mount]| mounts.iter().any(|m| m.container_path == path);
-        if !taken("/etc/hosts", &mounts) {
-            mounts.push(plain(self.hosts_file(job)?, "/etc/hosts"));
-        }
-        if let Some(path) = container.termination_message_path.as_deref()
-            && !path.is_empty()
-            && !taken(path, &mounts)
-        {
-            let log = pod_files::create_container_dir(
-                &self.node.paths,
-                job.uid.as_str(),
-                &container.name,
-                attempt,
-            );
-            mounts.push(plain(log.map_err(|e| e.to_string())?, path));
-        }
-        Ok(mounts)
-    }
-
-    fn hosts_file(&self, job: &Job) -> Result<PathBuf, String> {
-        let names = pod_files::host_names(&job.pod, &self.node.cluster_domain)
-            .map_err(|e| e.to_string())?;
-        let node_hosts = match job.spec.host_network {
-            true => std::fs::read("/etc/hosts").unwrap_or_default(),
-            false => Vec::new(),
-        };
-        let ips: Vec<String> = job.ips.iter().map(ToString::to_string).collect();
-        let file = match job.spec.host_network {
-            true => HostsFile::HostNetwork {
-                node_hosts: &node_hosts,
-            },
-            false => HostsFile::Pod {
-                ips: &ips,
-                hostname: &names.short,
-                fqdn: names.fqdn.as_deref(),
-            },
-        };
-        let aliases = job
-            .pod
-            .spec
-            .as_ref()
-            .and_then(|s| s.host_aliases.as_deref());
-        let content = hosts::content(file, aliases.unwrap_or_default());
-        pod_files::write_hosts(&self.node.paths, job.uid.as_str(), &content)
-            .map_err(|error| error.to_string())
     }
 
     pub(super) fn log_dir(&self, job: &Job) -> PathBuf {
@@ -334,39 +279,4 @@ fn target<'a>(job: &'a Job, name: &str) -> Option<&'a str> {
     job.containers
         .get(own.target_container_name.as_deref()?)
         .map(|id| &**id)
-}
-
-fn plain(host: PathBuf, container_path: &str) -> Mount {
-    Mount {
-        container_path: container_path.to_owned(),
-        host_path: host.to_string_lossy().into_owned(),
-        ..Default::default()
-    }
-}
-
-fn mount(ready: ReadyMount) -> Mount {
-    let propagation = match ready.propagation {
-        Propagation::Private => MountPropagation::PropagationPrivate,
-        Propagation::HostToContainer => MountPropagation::PropagationHostToContainer,
-        Propagation::Bidirectional => MountPropagation::PropagationBidirectional,
-    };
-    let mut mount = Mount {
-        container_path: ready.container_path,
-        readonly: ready.read_only,
-        recursive_read_only: ready.recursive_read_only,
-        selinux_relabel: ready.selinux_relabel,
-        propagation: propagation.into(),
-        ..Default::default()
-    };
-    match ready.from {
-        MountFrom::Host(path) => mount.host_path = path.to_string_lossy().into_owned(),
-        MountFrom::Image {
-            reference,
-            sub_path,
-        } => {
-            mount.image = Some(image_spec(&reference));
-            mount.image_sub_path = sub_path.unwrap_or_default();
-        }
-    }
-    mount
 }
