@@ -9,6 +9,7 @@ pub mod pod_loop;
 pub mod process;
 pub mod records;
 pub mod saver;
+pub mod size_limits;
 pub mod sources;
 pub mod start;
 pub mod view;
@@ -23,7 +24,7 @@ use keelson_cri::events::{Backoff, follow_events};
 use keelson_cri::values::CgroupDriver;
 use keelson_cri::{Client, CriError, Endpoint};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -113,6 +114,7 @@ pub async fn run(
         () = &mut stop => return Ok(()),
         found = found => found?,
     };
+    start::describe(&node, cgroups.version());
     let executor = Arc::new(Executor::new(
         cri.clone(),
         node.clone(),
@@ -174,6 +176,14 @@ pub async fn run(
         logs,
         shutdown.clone(),
     ));
+    let (evict, outgrown) = mpsc::channel(size_limits::AT_ONCE);
+    let watch = size_limits::run(
+        records.clone(),
+        node.paths.clone(),
+        changes.subscribe(),
+        evict,
+    );
+    tasks.spawn(watch);
     let wanted = sources::start(&config, &node.name, journal.clone(), &mut tasks, &shutdown);
     let pods = PodLoop::new(Parts {
         records,
@@ -187,7 +197,7 @@ pub async fn run(
         changes,
     });
     ready();
-    pods.run(wanted, news, stop).await;
+    pods.run(wanted, news, outgrown, stop).await;
     drain(servers, &services.streaming, &shutdown).await;
     tasks.shutdown().await;
     for error in saver.flush(&store).await {

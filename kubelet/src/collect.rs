@@ -18,6 +18,8 @@ use self::images::{DiskUse, ImageFacts, Limits, Seen};
 use crate::agent::pod_loop::Records;
 use crate::cgroup;
 use crate::journal::{Journal, Kind};
+use crate::metrics::names;
+use crate::metrics::record::measured;
 use crate::node::Node;
 use crate::observe::clock;
 
@@ -55,7 +57,7 @@ impl Collector {
     }
 
     async fn collect_images(&self, seen: &mut BTreeMap<String, Seen>) -> Result<(), CriError> {
-        let images = self.cri.list_images().await?;
+        let images = measured("list_images", self.cri.list_images()).await?;
         let facts: Vec<ImageFacts> = images
             .iter()
             .map(|i| ImageFacts {
@@ -67,16 +69,16 @@ impl Collector {
         let now = clock::mono();
         let in_use = self.images_in_use();
         images::note(now, &facts, &in_use, seen);
-        let info = self.cri.image_fs_info().await?;
+        let info = measured("image_fs_info", self.cri.image_fs_info()).await?;
         let mount = info.images.first().map(|f| PathBuf::from(&f.mountpoint));
         let disk = mount.as_deref().and_then(disk_use);
-        for id in images::plan(now, &facts, seen, disk, &self.limits) {
-            self.cri
-                .remove_image(ImageSpec {
-                    image: id.clone(),
-                    ..Default::default()
-                })
-                .await?;
+        for (id, cause) in images::plan(now, &facts, seen, disk, &self.limits) {
+            let image = ImageSpec {
+                image: id.clone(),
+                ..Default::default()
+            };
+            measured("remove_image", self.cri.remove_image(image)).await?;
+            names::IMAGE_GARBAGE_COLLECTED_TOTAL.inc(&[cause.as_str()]);
             seen.remove(&id);
             self.tell(
                 Kind::Normal,

@@ -21,6 +21,8 @@ use tokio::sync::Semaphore;
 
 use crate::cgroup;
 use crate::journal::Journal;
+use crate::metrics::names;
+use crate::model::desired::Role;
 use crate::model::{Action, Event, FailReason, Key, PodSpec, PodUid};
 use crate::node::Node;
 use crate::observe::{clock, listing};
@@ -131,7 +133,9 @@ impl Executor {
     /// Does one job and tells how it ended.
     pub async fn run(&self, job: Job) -> Vec<Event> {
         let key = job.action.key();
-        match self.perform(&job).await {
+        let outcome = self.perform(&job).await;
+        count(&job, outcome.as_ref().err());
+        match outcome {
             Ok(event) => vec![event],
             Err(failure) => {
                 let look = failure.look;
@@ -178,6 +182,28 @@ impl Executor {
                 }
             }
         }
+    }
+}
+
+/// Counts starts of containers. The code of a failure is the reason that the API shows, which is
+/// the reason's name.
+fn count(job: &Job, failure: Option<&Failure>) {
+    let (Action::StartContainer { container, .. } | Action::EnsureImage { container }) =
+        &job.action
+    else {
+        return;
+    };
+    let kind = match job.spec.container(container).map(|c| c.role) {
+        Some(Role::Init | Role::Sidecar) => "init_container",
+        Some(Role::Ephemeral) => "ephemeral_container",
+        _ => "container",
+    };
+    if matches!(job.action, Action::StartContainer { .. }) {
+        names::STARTED_CONTAINERS_TOTAL.inc(&[kind]);
+    }
+    if let Some(failure) = failure {
+        let code = format!("{:?}", failure.reason);
+        names::STARTED_CONTAINERS_ERRORS_TOTAL.inc(&[kind, &code]);
     }
 }
 

@@ -11,8 +11,10 @@ use tokio::time::{Duration, Instant};
 
 use super::pod_loop::{AUDIT_PERIOD, Look, PodLoop};
 use super::records::{Record, compare, orphan};
+use super::size_limits::Outgrown;
 use crate::admit::{Verdict, admit};
 use crate::journal::Kind;
+use crate::metrics::names;
 use crate::model::memory::{Life, Termination};
 use crate::model::{DesiredPod, Event, Mono, ObservedContainer, ObservedPod, PodUid};
 use crate::observe::clock;
@@ -22,6 +24,8 @@ use crate::reconcile;
 
 /// How long to wait before looking again when the runtime did not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Who uses more than allowed gets no time to use even more.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
 impl PodLoop {
     /// Compares what is wanted with the pods at hand, once the runtime was seen.
@@ -52,6 +56,7 @@ impl PodLoop {
         match self.verdict(desired) {
             Verdict::Admit => {}
             Verdict::Reject { reason, message } => {
+                names::ADMISSION_REJECTIONS_TOTAL.inc(&[&reason]);
                 record.memory.life = Life::Rejected { reason, message };
             }
             Verdict::NotYet { .. } | Verdict::Preempt { .. } => {
@@ -113,6 +118,34 @@ impl PodLoop {
         self.dirty.insert(uid.clone());
     }
 
+    /// Ends a pod that uses more of the disk than it may. Its object stays, as Failed.
+    pub(super) fn evict(&mut self, Outgrown { uid, message }: Outgrown) {
+        let records = self.parts.records.clone();
+        let mut records = records.lock();
+        let Some(record) = records.get_mut(&uid) else {
+            return;
+        };
+        if record.memory.life != Life::Wanted {
+            return;
+        }
+        let note = reconcile::Note {
+            warning: true,
+            reason: "Evicted",
+            container: None,
+            message: message.clone(),
+            next: None,
+        };
+        self.note(record, &[note]);
+        let asked = Termination {
+            grace: EVICTION_GRACE,
+            ..termination(record, Some(("Evicted".to_owned(), message)))
+        };
+        reconcile::terminate(&mut record.memory, asked);
+        self.save(&uid, record);
+        names::EVICTIONS.inc(&["emptydirfs.limit"]);
+        self.dirty.insert(uid);
+    }
+
     /// Begins a quick look at everything, unless one is under way.
     pub(super) fn start_look(&mut self) {
         self.look_at = Instant::now() + AUDIT_PERIOD;
@@ -139,6 +172,7 @@ impl PodLoop {
                 return;
             }
         };
+        self.count_look(since);
         let first = !std::mem::replace(&mut self.looked, true);
         let doubtful: Vec<PodUid> = {
             let records = self.parts.records.lock();
@@ -153,6 +187,16 @@ impl PodLoop {
         }
         self.strangers = outlines;
         self.compare_wishes();
+    }
+
+    fn count_look(&mut self, since: Mono) {
+        let now = clock::now();
+        names::PLEG_RELIST_DURATION_SECONDS.observe_duration(&[], now.mono.since(since));
+        if let Some(before) = self.last_look.replace(since) {
+            names::PLEG_RELIST_INTERVAL_SECONDS.observe_duration(&[], since.since(before));
+        }
+        let seconds = now.wall.as_duration().as_secs_f64();
+        names::PLEG_LAST_SEEN_SECONDS.set(&[], seconds);
     }
 
     /// Pods in the runtime that no source wants and nobody here knows are stopped.

@@ -18,11 +18,13 @@ use tokio::time::Instant;
 
 use super::records::{FullName, Record};
 use super::saver::Saver;
+use super::size_limits::Outgrown;
 use super::wakes::Wakes;
 use crate::admit::NodeFacts;
 use crate::checkpoint;
 use crate::execute::{Executor, Job};
 use crate::journal::{Journal, Kind, PodKey};
+use crate::metrics::{names, record};
 use crate::model::memory::Life;
 use crate::model::{Action, DesiredPod, Event, Key, Mono, PodMemory, PodUid};
 use crate::observe::listing::Outline;
@@ -79,6 +81,8 @@ pub struct PodLoop {
     pub(super) looks: JoinSet<Look>,
     pub(super) look_at: Instant,
     pub(super) looked: bool,
+    /// When the last look that was answered began.
+    pub(super) last_look: Option<Mono>,
     /// Pods in the runtime without a record, from the last look.
     pub(super) strangers: BTreeMap<PodUid, Outline>,
     /// Pods that are being listed: nothing is decided about them until that is told.
@@ -103,6 +107,7 @@ impl PodLoop {
             looks: JoinSet::new(),
             look_at: Instant::now(),
             looked: false,
+            last_look: None,
             strangers: BTreeMap::new(),
             unlisted: BTreeSet::new(),
             wakes: Wakes::default(),
@@ -118,6 +123,7 @@ impl PodLoop {
         mut self,
         mut wanted: Wanted,
         mut news: mpsc::Receiver<EventOrRelist>,
+        mut outgrown: mpsc::Receiver<Outgrown>,
         stop: impl Future<Output = ()>,
     ) {
         let mut stop = std::pin::pin!(stop);
@@ -133,6 +139,7 @@ impl PodLoop {
                     }
                 }
                 Some(item) = news.recv() => self.runtime_news(item),
+                Some(pod) = outgrown.recv() => self.evict(pod),
                 Ok(()) = wanted.changed() => {
                     self.wanted = wanted.borrow_and_update().clone();
                     self.compare_wishes();
@@ -270,6 +277,7 @@ impl PodLoop {
             self.unlisted.remove(uid);
         }
         let now = clock::now();
+        let had_started = record.has_started();
         let notes = absorb(
             now,
             &record.spec,
@@ -278,6 +286,13 @@ impl PodLoop {
             &self.parts.policy,
             event,
         );
+        if !had_started
+            && record.has_started()
+            && let Some(since) = record.memory.started
+        {
+            let took = now.mono.since(since);
+            names::POD_START_DURATION_SECONDS.observe_duration(&[], took);
+        }
         self.note(record, &notes);
         self.dirty.insert(uid.clone());
         self.parts
@@ -297,7 +312,7 @@ impl PodLoop {
         self.handles.insert(handle.id(), (uid.clone(), None));
     }
 
-    fn note(&self, record: &Record, notes: &[Note]) {
+    pub(super) fn note(&self, record: &Record, notes: &[Note]) {
         let at = jiff::Timestamp::now();
         for note in notes {
             let pod = PodKey {
@@ -333,6 +348,7 @@ impl PodLoop {
         self.wakes.set(uid, None);
         self.parts.saver.forget(uid.clone());
         self.parts.journal.forget(uid.as_str());
+        record::forget_pod(&name.1, uid.as_str());
         if let Some(next) = self.held.remove(name) {
             self.accept(&next);
         }

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use keelson_api::qos::{self, QosClass};
 use keelson_api::resources::pod_requests;
 
-use crate::model::memory::Life;
+use crate::model::memory::{ContainerMemory, Life};
 use crate::model::{DesiredPod, ObservedPod, PodMemory, PodOrigin, PodSpec, PodUid};
 use crate::observe::listing::Outline;
 
@@ -61,6 +61,19 @@ impl Record {
             Life::Gone => true,
             _ => false,
         }
+    }
+}
+
+impl Record {
+    /// Every main container has been started at least once. It never becomes false again.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        let memories = &self.memory.containers;
+        let ran = |memory: &ContainerMemory| {
+            memory.restarts > 0 || memory.running_since.is_some() || memory.ended.is_some()
+        };
+        let mut mains = self.spec.mains();
+        mains.all(|c| memories.get(&c.name).is_some_and(ran))
     }
 }
 

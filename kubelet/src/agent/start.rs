@@ -16,6 +16,7 @@ use crate::cgroup;
 use crate::collect::images::Limits;
 use crate::config::Config;
 use crate::logs::plan::RotationPolicy;
+use crate::metrics::names;
 use crate::node::Node;
 use crate::pod_files::{HostResolv, Paths};
 use crate::reconcile::Policy;
@@ -116,6 +117,16 @@ pub fn node(config: &Config, found: Found) -> Node {
         app_armor: machine.app_armor,
         runtime: found.runtime,
     }
+}
+
+/// Puts what does not change into the metrics.
+pub fn describe(node: &Node, version: cgroup::Version) {
+    names::NODE_NAME.set(&[&node.name], 1.0);
+    let version = match version {
+        cgroup::Version::V1 => 1.0,
+        cgroup::Version::V2 => 2.0,
+    };
+    names::CGROUP_VERSION.set(&[], version);
 }
 
 /// What the pods' part of the cgroup tree is limited to: what they may have together, where

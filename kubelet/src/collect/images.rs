@@ -38,6 +38,26 @@ pub struct Limits {
     pub max_age: Option<Duration>,
 }
 
+/// Why an image goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It was not used for too long.
+    Age,
+    /// The disk is too full.
+    Space,
+}
+
+impl Cause {
+    /// As metrics name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Age => "age",
+            Self::Space => "space",
+        }
+    }
+}
+
 /// Size and free space of the file system that holds images, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskUse {
@@ -88,7 +108,7 @@ pub fn plan(
     seen: &BTreeMap<String, Seen>,
     disk: Option<DiskUse>,
     limits: &Limits,
-) -> Vec<String> {
+) -> Vec<(String, Cause)> {
     let mut free: Vec<(&ImageFacts, Seen)> = images
         .iter()
         .filter(|image| !image.pinned)
@@ -104,7 +124,8 @@ pub fn plan(
         let too_old = limits.max_age.is_some_and(|age| now.since(seen.used) > age);
         if too_old || to_free > 0 {
             to_free = to_free.saturating_sub(image.size);
-            removed.push(image.id.clone());
+            let cause = if too_old { Cause::Age } else { Cause::Space };
+            removed.push((image.id.clone(), cause));
         }
     }
     removed
@@ -150,7 +171,10 @@ mod tests {
             available,
         });
         let removed = plan(Mono(1_000_000), &images, &seen, disk, &limits);
-        assert_eq!(removed, expected);
+        let told = removed
+            .iter()
+            .map(|(id, cause)| format!("{id}: {}", cause.as_str()));
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -161,8 +185,8 @@ mod tests {
             ("c", 30, false, 1, 300),
         ];
         check(&images, 500, LIMITS, &[]);
-        check(&images, 150, LIMITS, &["b", "c"]);
-        check(&images, 0, LIMITS, &["b", "c", "a"]);
+        check(&images, 150, LIMITS, &["b: space", "c: space"]);
+        check(&images, 0, LIMITS, &["b: space", "c: space", "a: space"]);
     }
 
     #[test]
@@ -185,7 +209,7 @@ mod tests {
             &[("a", 1, false, 1, 300), ("b", 1, false, 1, 500)],
             900,
             limits,
-            &["a"],
+            &["a: age"],
         );
     }
 

@@ -15,6 +15,8 @@ use super::{Executor, Failure, Job, manifest_container};
 use crate::journal::{Kind, PodKey};
 use crate::logs::files::place_link;
 use crate::logs::layout::LogOwner;
+use crate::metrics::names;
+use crate::metrics::record::{self, measured};
 use crate::model::desired::PullPolicy;
 use crate::model::{Action, ContainerSpec, Done, Event, FailReason};
 use crate::observe::{clock, listing, termination};
@@ -56,7 +58,7 @@ impl Executor {
     }
 
     async fn image(&self, name: &str) -> Result<Option<Image>, Failure> {
-        let found = self.cri.image_status(image_spec(name)).await;
+        let found = measured("image_status", self.cri.image_status(image_spec(name))).await;
         found.map_err(|error| Failure::call(FailReason::ErrImagePull, &error))
     }
 
@@ -65,12 +67,20 @@ impl Executor {
         let began = Instant::now();
         let pulled = {
             let _turn = self.pulls.acquire().await;
-            self.cri.pull_image(image_spec(image), None, None).await
+            let call = self.cri.pull_image(image_spec(image), None, None);
+            measured("pull_image", call).await
         };
         match pulled {
             Ok(image_ref) => {
-                let took = began.elapsed().as_secs_f64();
-                let text = format!("Successfully pulled image \"{image}\" in {took:.3}s");
+                let took = began.elapsed();
+                let size = self.image(&image_ref).await.ok().flatten();
+                let size = size.map_or(0, |image| image.size);
+                let class = [record::image_size_class(size)];
+                names::IMAGE_PULL_DURATION_SECONDS.observe_duration(&class, took);
+                let took = took.as_secs_f64();
+                let text = format!(
+                    "Successfully pulled image \"{image}\" in {took:.3}s. Image size: {size} bytes."
+                );
                 self.tell_normal(job, "Pulled", &text);
                 Ok(image_ref)
             }
@@ -123,18 +133,16 @@ impl Executor {
         let since = clock::mono();
         let id = {
             let _turn = self.starts.acquire().await;
-            let id = self
-                .cri
-                .create_container(sandbox, config, sandbox_config)
-                .await
-                .map_err(fail(FailReason::CreateContainerError))?;
-            let started = self.cri.start_container(&id).await;
+            let call = self.cri.create_container(sandbox, config, sandbox_config);
+            let id = measured("create_container", call).await;
+            let id = id.map_err(fail(FailReason::CreateContainerError))?;
+            let started = measured("start_container", self.cri.start_container(&id)).await;
             // It exists, whatever became of its start.
             started.map_err(|e| fail(FailReason::RunContainerError)(e).and_look())?;
             id
         };
         self.link_log(job, name, *attempt, &id);
-        let status = self.cri.container_status(&id).await;
+        let status = measured("container_status", self.cri.container_status(&id)).await;
         let status = status.map_err(|e| fail(FailReason::RunContainerError)(e).and_look())?;
         let started = listing::container(&status, sandbox, since);
         let started = termination::with_last_words(&self.node, job.uid.as_str(), started, &status);
@@ -201,11 +209,11 @@ impl Executor {
             self.pre_stop(job, name, id, *grace).await;
             left = grace.saturating_sub(began.elapsed()).max(LEAST_AFTER_HOOK);
         }
-        match self.cri.stop_container(id, left).await {
+        match measured("stop_container", self.cri.stop_container(id, left)).await {
             Err(error) if error.is_not_found() => return Ok(gone()),
             stopped => stopped.map_err(fail)?,
         }
-        match self.cri.container_status(id).await {
+        match measured("container_status", self.cri.container_status(id)).await {
             Err(error) if error.is_not_found() => Ok(gone()),
             status => {
                 let status = status.map_err(|e| fail(e).and_look())?;
@@ -222,7 +230,7 @@ impl Executor {
         name: &Arc<str>,
         id: &Arc<str>,
     ) -> Result<Event, Failure> {
-        match self.cri.remove_container(id).await {
+        match measured("remove_container", self.cri.remove_container(id)).await {
             Err(error) if !error.is_not_found() => {
                 Err(Failure::call(FailReason::RemoveContainer, &error))
             }

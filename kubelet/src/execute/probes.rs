@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Probe;
+use tokio::time::Instant;
 
 use super::{Executor, Failure, Job, manifest_container};
+use crate::metrics::record;
 use crate::model::{Done, Event, FailReason, ProbeKind};
 use crate::probe::{HookOwner, ProbeOutcome, hook_target, probe_target};
 
@@ -51,7 +53,9 @@ impl Executor {
         let timeout = timeout.map_or(Duration::from_secs(1), |spec| spec.timeout);
         let ips = self.reachable(job);
         let target = probe_target(probe, &job.pod, &container, &ips).map_err(|e| e.to_string())?;
+        let began = Instant::now();
         let report = self.prober.probe(id, &target, timeout).await;
+        count(job, name, kind, report.outcome, began.elapsed());
         let success = match report.outcome {
             ProbeOutcome::Success | ProbeOutcome::Warning => Some(true),
             ProbeOutcome::Failure => Some(false),
@@ -118,4 +122,24 @@ impl Executor {
             false => job.ips.clone(),
         }
     }
+}
+
+fn count(job: &Job, container: &str, kind: ProbeKind, outcome: ProbeOutcome, took: Duration) {
+    let probe = record::Probe {
+        kind: match kind {
+            ProbeKind::Startup => "Startup",
+            ProbeKind::Liveness => "Liveness",
+            ProbeKind::Readiness => "Readiness",
+        },
+        result: match outcome {
+            ProbeOutcome::Success | ProbeOutcome::Warning => "successful",
+            ProbeOutcome::Failure => "failed",
+            ProbeOutcome::Unknown => "unknown",
+        },
+        container,
+        pod: &job.spec.name,
+        namespace: &job.spec.namespace,
+        pod_uid: job.uid.as_str(),
+    };
+    record::probe(&probe, took);
 }

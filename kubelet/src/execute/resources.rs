@@ -6,6 +6,7 @@ use keelson_api::qos::{self, QosClass};
 use super::{Executor, Failure, Job, manifest_container};
 use crate::cgroup::{self, PodCgroup, Tier};
 use crate::logs::files::remove_pod_directory;
+use crate::metrics::record::cgroup_work;
 use crate::model::{Done, Event, FailReason};
 use crate::pod_files::create_pod_dir;
 use crate::spec::env::environment;
@@ -17,8 +18,8 @@ impl Executor {
         let limits = cgroup::pod_limits(&job.pod, pod.tier, &self.node.cgroup_policy);
         let (cgroups, burstable) = (self.cgroups.clone(), job.burstable_milli_cpu);
         let made = tokio::task::spawn_blocking(move || {
-            cgroups.set_up_pod(&pod, &limits)?;
-            cgroups.update_qos(burstable)
+            cgroup_work("create", || cgroups.set_up_pod(&pod, &limits))?;
+            cgroup_work("update", || cgroups.update_qos(burstable))
         });
         match made.await {
             Ok(Ok(())) => Ok(Event::Done(Done::Cgroup)),
@@ -83,7 +84,8 @@ impl Executor {
                 volume::tear_down(&dir)
             };
             left.extend(volumes.err().into_iter().flatten().map(|e| e.to_string()));
-            left.extend(cgroups.remove_pod(&pod).err().map(|e| e.to_string()));
+            let removed = cgroup_work("destroy", || cgroups.remove_pod(&pod));
+            left.extend(removed.err().map(|e| e.to_string()));
             let logs = logs.map(|dir| remove_pod_directory(&dir));
             left.extend(logs.and_then(Result::err).map(|e| e.to_string()));
             left

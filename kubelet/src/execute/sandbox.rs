@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use keelson_cri::config::DnsConfig;
+use tokio::time::Instant;
 
 use super::resources::pod_cgroup_of;
 use super::{Executor, Failure, Job};
 use crate::logs::layout::LogOwner;
+use crate::metrics::record::{self, measured};
 use crate::model::{Done, Event, FailReason};
 use crate::observe::{clock, listing};
 use crate::pod_files::{dns, host_names};
@@ -26,17 +28,15 @@ impl Executor {
         let fail = |error| Failure::call(FailReason::Sandbox, &error);
         let id = {
             let _turn = self.starts.acquire().await;
-            self.cri
-                .run_sandbox(config, handler.unwrap_or_default())
-                .await
-                .map_err(fail)?
+            let handler = handler.unwrap_or_default();
+            let began = Instant::now();
+            let made = measured("run_podsandbox", self.cri.run_sandbox(config, handler)).await;
+            record::sandbox_run(handler, began.elapsed(), made.is_err());
+            made.map_err(fail)?
         };
         // Unseen it would be made twice: whatever went wrong here, look.
-        let status = self
-            .cri
-            .sandbox_status(&id)
-            .await
-            .map_err(|e| fail(e).and_look())?;
+        let status = measured("podsandbox_status", self.cri.sandbox_status(&id)).await;
+        let status = status.map_err(|e| fail(e).and_look())?;
         Ok(Event::Done(Done::Sandbox(listing::sandbox(
             &status.sandbox,
             since,
@@ -78,14 +78,14 @@ impl Executor {
     }
 
     pub(super) async fn stop_sandbox(&self, id: &Arc<str>) -> Result<Event, Failure> {
-        match self.cri.stop_sandbox(id).await {
+        match measured("stop_podsandbox", self.cri.stop_sandbox(id)).await {
             Err(error) if !error.is_not_found() => Err(Failure::call(FailReason::KillPod, &error)),
             _ => Ok(Event::Done(Done::SandboxStopped { id: id.clone() })),
         }
     }
 
     pub(super) async fn remove_sandbox(&self, id: &Arc<str>) -> Result<Event, Failure> {
-        match self.cri.remove_sandbox(id).await {
+        match measured("remove_podsandbox", self.cri.remove_sandbox(id)).await {
             Err(error) if !error.is_not_found() => Err(Failure::call(FailReason::KillPod, &error)),
             _ => Ok(Event::Done(Done::SandboxRemoved { id: id.clone() })),
         }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::names;
 
 /// One finished call to the runtime: `run_podsandbox`, `create_container`, `pull_image` and so on.
@@ -11,6 +13,28 @@ pub fn runtime_operation(operation: &str, took: Duration, failed: bool) {
     if failed {
         names::RUNTIME_OPERATIONS_ERRORS_TOTAL.inc(&[operation]);
     }
+}
+
+/// Makes one call to the runtime and records it. A call that is dropped half-way is not counted.
+///
+/// # Errors
+/// Those of the call.
+pub async fn measured<T, E>(
+    operation: &str,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let began = Instant::now();
+    let outcome = call.await;
+    runtime_operation(operation, began.elapsed(), outcome.is_err());
+    outcome
+}
+
+/// Works on cgroups and records how long that took: `create`, `update` or `destroy`.
+pub fn cgroup_work<T>(operation: &str, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let outcome = work();
+    names::CGROUP_MANAGER_DURATION_SECONDS.observe_duration(&[operation], began.elapsed());
+    outcome
 }
 
 /// One finished attempt to run a sandbox; `handler` is empty for the default runtime.
@@ -89,6 +113,16 @@ mod tests {
         runtime_operation("test_operation", Duration::from_millis(3), false);
         runtime_operation("test_operation", Duration::from_millis(3), true);
         let labels = ["test_operation"];
+        assert_eq!(names::RUNTIME_OPERATIONS_TOTAL.value(&labels), 2);
+        assert_eq!(names::RUNTIME_OPERATIONS_ERRORS_TOTAL.value(&labels), 1);
+    }
+
+    #[tokio::test]
+    async fn a_measured_call_is_counted_by_its_outcome() {
+        let ok: Result<u8, ()> = measured("test_measured", async { Ok(1) }).await;
+        let failed: Result<u8, ()> = measured("test_measured", async { Err(()) }).await;
+        assert_eq!((ok, failed), (Ok(1), Err(())));
+        let labels = ["test_measured"];
         assert_eq!(names::RUNTIME_OPERATIONS_TOTAL.value(&labels), 2);
         assert_eq!(names::RUNTIME_OPERATIONS_ERRORS_TOTAL.value(&labels), 1);
     }

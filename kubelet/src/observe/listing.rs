@@ -9,6 +9,7 @@ use keelson_cri::config::{ContainerFilter, PodSandboxFilter};
 use keelson_cri::values::{self, ContainerStatus, Labels, SandboxState, SandboxStatus};
 use keelson_cri::{Client, CriError};
 
+use crate::metrics::record::measured;
 use crate::model::observed::ContainerUser;
 use crate::model::{ContainerState, Event, Mono, ObservedContainer, ObservedSandbox, PodUid};
 use crate::node::Node;
@@ -36,8 +37,8 @@ pub struct Outline {
 /// What the runtime says.
 pub async fn outline(cri: &Client) -> Result<BTreeMap<PodUid, Outline>, CriError> {
     let (sandboxes, containers) = (
-        cri.list_sandboxes(PodSandboxFilter::default()).await?,
-        cri.list_containers(ContainerFilter::default()).await?,
+        list_sandboxes(cri, PodSandboxFilter::default()).await?,
+        list_containers(cri, ContainerFilter::default()).await?,
     );
     let mut pods: BTreeMap<PodUid, Outline> = BTreeMap::new();
     for sandbox in sandboxes
@@ -87,16 +88,16 @@ pub async fn list_pod(
         ..ContainerFilter::default()
     };
     let mut sandboxes = Vec::new();
-    for listed in cri.list_sandboxes(sandbox_filter).await? {
-        match cri.sandbox_status(&listed.id).await {
+    for listed in list_sandboxes(cri, sandbox_filter).await? {
+        match measured("podsandbox_status", cri.sandbox_status(&listed.id)).await {
             Ok(status) => sandboxes.push(sandbox(&status.sandbox, since)),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
     }
     let mut containers = Vec::new();
-    for listed in cri.list_containers(container_filter).await? {
-        match cri.container_status(&listed.id).await {
+    for listed in list_containers(cri, container_filter).await? {
+        match measured("container_status", cri.container_status(&listed.id)).await {
             Ok(status) => {
                 let seen = container(&status, &listed.sandbox_id, since);
                 containers.push(with_last_words(node, uid.as_str(), seen, &status));
@@ -112,6 +113,20 @@ pub async fn list_pod(
         sandboxes,
         containers,
     })
+}
+
+async fn list_sandboxes(
+    cri: &Client,
+    filter: PodSandboxFilter,
+) -> Result<Vec<values::Sandbox>, CriError> {
+    measured("list_podsandbox", cri.list_sandboxes(filter)).await
+}
+
+async fn list_containers(
+    cri: &Client,
+    filter: ContainerFilter,
+) -> Result<Vec<values::Container>, CriError> {
+    measured("list_containers", cri.list_containers(filter)).await
 }
 
 /// A sandbox as observed.

@@ -7,6 +7,7 @@ use keelson_cri::CriError;
 use keelson_cri::values::ExecOutput;
 
 use super::{ProbeOutcome, ProbeReport};
+use crate::metrics::record::measured;
 
 /// Runs commands in containers: the runtime, or a test's stand-in.
 pub trait ExecSync: Send + Sync {
@@ -27,7 +28,8 @@ impl ExecSync for keelson_cri::Client {
         command: &[String],
         timeout: Duration,
     ) -> Result<ExecOutput, CriError> {
-        Self::exec_sync(self, container_id, command.to_vec(), Some(timeout)).await
+        let call = Self::exec_sync(self, container_id, command.to_vec(), Some(timeout));
+        measured("exec_sync", call).await
     }
 }
 
