@@ -15,10 +15,7 @@ fn main() {
     }
     for (what, extra) in [
         ("bridge ADD", json!({})),
-        (
-            "bridge ADD with ipMasq",
-            json!({"ipMasq": true, "ipMasqBackend": "nftables"}),
-        ),
+        ("bridge ADD with ipMasq", json!({"ipMasq": true})),
     ] {
         let (add, del) = measure(Suite::Ours, &extra);
         let (reference_add, reference_del) = measure(Suite::Reference, &extra);

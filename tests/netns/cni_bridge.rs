@@ -8,9 +8,9 @@ use keelson_netlink::route::link::{self, Mac, NewBridge};
 use keelson_netlink::route::path;
 use keelson_tests::netns::{
     Host, Lab, Pod, Suite, add_route, addresses, find_link, has_vlan_filtering, links, route,
-    ruleset, skipped, tcp, tcp_soon,
+    ruleset, tcp, tcp_soon,
 };
-use keelson_tests::{on_both, on_ours};
+use keelson_tests::{on_both, on_ours, requires};
 use serde_json::json;
 
 fn lab(suite: Suite) -> Lab {
@@ -115,7 +115,7 @@ fn pods_reach_pods_and_gateway(lab: &Lab) {
 }
 
 fn masquerade(lab: &Lab) {
-    let conf = lab.bridge(&json!({"ipMasq": true, "ipMasqBackend": "nftables"}));
+    let conf = lab.bridge(&json!({"ipMasq": true}));
     let outside = lab.outside();
     let (a, b) = (lab.pod(&conf), lab.pod(&conf));
     for (to, seen) in [("192.0.2.2", "192.0.2.1"), ("2001:db8::2", "2001:db8::1")] {
@@ -187,9 +187,7 @@ fn isolated_ports(lab: &Lab) {
 }
 
 fn vlans(lab: &Lab) {
-    if !has_vlan_filtering() && skipped("cni_bridge vlans", NO_VLANS) {
-        return;
-    }
+    requires!(has_vlan_filtering(), NO_VLANS);
     let conf = |vlan: u16, name: &str| {
         lab.bridge(&json!({"vlan": vlan, "name": name, "isDefaultGateway": false}))
     };
@@ -297,7 +295,7 @@ fn container_interface_down(lab: &Lab) {
 }
 
 fn del_after_the_namespace_went(lab: &Lab) {
-    let conf = lab.bridge(&json!({"ipMasq": true, "ipMasqBackend": "nftables"}));
+    let conf = lab.bridge(&json!({"ipMasq": true}));
     let pod = lab.pod(&conf);
     let (id, path) = (pod.id.clone(), pod.namespace.path().to_owned());
     pod.namespace.end();
@@ -368,9 +366,7 @@ fn collects_garbage(lab: &Lab) {
 }
 
 fn trunk(lab: &Lab) {
-    if !has_vlan_filtering() && skipped("cni_bridge trunk", NO_VLANS) {
-        return;
-    }
+    requires!(has_vlan_filtering(), NO_VLANS);
     let conf = lab.bridge(&json!({"vlanTrunk": [{"minID": 10, "maxID": 12}],
         "isDefaultGateway": false}));
     let pod = lab.pod(&conf);

@@ -548,25 +548,6 @@ pub fn merge(base: &mut Value, extra: &Value) {
     }
 }
 
-/// Says that a case cannot run here and why, and has it counted as skipped. Always returns true.
-///
-/// # Panics
-/// Where the list of skipped cases cannot be written.
-#[must_use]
-pub fn skipped(case: &str, why: &str) -> bool {
-    eprintln!("skipped: {case}: {why}");
-    if let Some(path) = std::env::var_os("KEELSON_TEST_SKIPS") {
-        let file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path);
-        let line = format!("{case}: {why}\n");
-        let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
-        written.expect("write the list of skipped cases");
-    }
-    true
-}
-
 /// Whether the kernel's bridges can filter by VLAN.
 #[must_use]
 pub fn has_vlan_filtering() -> bool {
