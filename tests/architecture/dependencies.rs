@@ -30,7 +30,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Never shipped; the harness asks the bootstrap crate where things are.
     (
         "keelson-tests",
-        &["keelson-bootstrap", "keelson-cri", "keelson-netlink"],
+        &[
+            "keelson-bootstrap",
+            "keelson-cni",
+            "keelson-cri",
+            "keelson-netlink",
+        ],
     ),
 ];
 

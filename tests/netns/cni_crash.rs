@@ -1,5 +1,7 @@
 //! ADD killed at any moment: GC leaves nothing of it behind, and what lives is not touched.
 
+#![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
+
 use std::io::Write;
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! host-local and loopback called as a runtime calls them, ours and the reference's; and leases of
 //! both in one folder.
 
+#![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
+
 use std::fs;
 
 use keelson_tests::netns::{Lab, Namespace, Reply, Suite};

@@ -1,5 +1,7 @@
 //! The portmap plugin in real namespaces with real traffic, ours and the reference's.
 
+#![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
+
 use std::net::{IpAddr, SocketAddr};
 
 use keelson_tests::netns::{
