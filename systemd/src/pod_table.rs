@@ -10,6 +10,8 @@ pub struct Row {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// The node that runs it.
+    pub node: String,
     /// Containers that are ready, and how many there are.
     pub ready: (usize, usize),
     /// The condition `Ready` holds.
@@ -30,6 +32,17 @@ pub fn rows(list: &Value) -> Vec<Row> {
     rows
 }
 
+/// The pod that somebody calls `name`: by its own name, or by that of its manifest, to which the
+/// kubelet adds the node's.
+#[must_use]
+pub fn find<'a>(rows: &'a [Row], namespace: &str, name: &str) -> Option<&'a Row> {
+    let here = || rows.iter().filter(|row| row.namespace == namespace);
+    let of_manifest = |row: &&Row| row.name == format!("{name}-{}", row.node.to_lowercase());
+    here()
+        .find(|row| row.name == name)
+        .or_else(|| here().find(of_manifest))
+}
+
 fn row(pod: &Value) -> Row {
     let (meta, status) = (&pod["metadata"], &pod["status"]);
     let containers = list_of(&status["containerStatuses"]);
@@ -40,6 +53,7 @@ fn row(pod: &Value) -> Row {
     Row {
         namespace: text(&meta["namespace"]),
         name: text(&meta["name"]),
+        node: text(&pod["spec"]["nodeName"]),
         ready: (
             containers.iter().filter(|one| one["ready"] == true).count(),
             list_of(&pod["spec"]["containers"]).len(),
@@ -160,6 +174,34 @@ mod tests {
         let waiting = |reason: &str| json!({ "phase": "Pending", "containerStatuses": [{ "state": { "waiting": { "reason": reason } } }] });
         check(waiting("ContainerCreating"), "Pending");
         check(waiting("ImagePullBackOff"), "ImagePullBackOff");
+    }
+
+    #[test]
+    fn pods_are_found_by_either_name() {
+        let of = |name: &str, node: &str| Row {
+            namespace: "default".to_owned(),
+            name: name.to_owned(),
+            node: node.to_owned(),
+            ..Row::default()
+        };
+        let rows = [
+            of("web-2-Box".to_lowercase().as_str(), "Box"),
+            of("web-box", "Box"),
+            of("db", "Box"),
+        ];
+        let check = |name, expected: Option<&str>| {
+            assert_eq!(
+                find(&rows, "default", name).map(|row| row.name.as_str()),
+                expected,
+                "{name}"
+            );
+        };
+        check("web", Some("web-box"));
+        check("web-box", Some("web-box"));
+        check("web-2", Some("web-2-box"));
+        check("db", Some("db"));
+        check("we", None);
+        assert_eq!(find(&rows, "other", "db"), None);
     }
 
     #[test]

@@ -1,14 +1,22 @@
 //! `keelson why POD`: the kubelet's journal of decisions about one pod, in its own words.
 
-use crate::kubelet_socket::{AskError, ask};
+use crate::kubelet_socket::ask;
 use crate::layout::Layout;
+use crate::pod_table::find;
+use crate::status::{StatusError, pods};
 
 /// Prints what the pod waits for, since when, and what comes next.
 ///
 /// # Errors
 /// When the kubelet does not run or has no such pod.
-pub async fn why(layout: &Layout, namespace: &str, pod: &str) -> Result<(), AskError> {
-    let path = format!("/why?namespace={}&pod={}", escaped(namespace), escaped(pod));
+pub async fn why(layout: &Layout, namespace: &str, pod: &str) -> Result<(), StatusError> {
+    let rows = pods(layout).await?;
+    let name = find(&rows, namespace, pod).map_or(pod, |row| row.name.as_str());
+    let path = format!(
+        "/why?namespace={}&pod={}",
+        escaped(namespace),
+        escaped(name)
+    );
     let answer = ask(&layout.kubelet_socket(), &path).await?;
     print!("{}", String::from_utf8_lossy(&answer));
     Ok(())

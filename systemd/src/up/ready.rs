@@ -3,7 +3,7 @@
 use super::{Options, Outcome, UpError};
 use crate::demo::{HOST_PORT, PODS};
 use crate::layout::Layout;
-use crate::pod_table::{Row, render};
+use crate::pod_table::{Row, find, render};
 use crate::status::pods;
 use crate::web;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -87,7 +87,7 @@ Try next:
   {keelson} status
   {keelson} why web
   ls {manifests}                        drop a pod manifest in, edit it, delete it
-  tail -f {logs}/default_client_*/caller/0.log
+  tail -f {logs}/default_client*/caller/0.log
   make down                             and everything is gone
 ",
         manifests = manifests.display(),
