@@ -18,9 +18,10 @@ pub const PODS: [&str; 2] = ["web", "client"];
 
 /// Names by which busybox is called in the pods, and by people who look around in them.
 const APPLETS: &[&str] = &[
-    "sh", "httpd", "wget", "cat", "date", "echo", "env", "grep", "hostname", "id", "ip", "kill",
-    "ls", "mount", "mv", "nc", "netstat", "nslookup", "ping", "ps", "rm", "sleep", "test", "touch",
-    "true", "false", "vi", "wc",
+    "awk", "cat", "chmod", "cp", "date", "dd", "df", "echo", "env", "false", "find", "grep",
+    "head", "hostname", "httpd", "id", "ip", "kill", "ls", "mkdir", "mount", "mv", "nc", "netstat",
+    "nslookup", "ping", "ps", "rm", "sed", "seq", "sh", "sleep", "stat", "tail", "test", "timeout",
+    "top", "touch", "true", "vi", "wc", "wget",
 ];
 
 /// Why the demo could not be laid out.

@@ -92,6 +92,21 @@ fn leftovers(layout: &Layout) -> Vec<String> {
     kept
 }
 
+/// The kubelet links the pods' logs where upstream does, beside what others keep there.
+fn remove_log_links(layout: &Layout) {
+    let links = std::fs::read_dir("/var/log/containers")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let ours = links.map(|entry| entry.path()).filter(|link| {
+        std::fs::read_link(link).is_ok_and(|target| target.starts_with(layout.pod_logs()))
+    });
+    for link in ours {
+        // A dangling link is no harm; the next kubelet here removes it too.
+        let _ = std::fs::remove_file(link);
+    }
+}
+
 /// Folders that containerd and its shims make beside their own, when nobody else uses them.
 fn remove_empty_folders() {
     for path in [
@@ -111,6 +126,7 @@ fn remove_files(layout: &Layout, purge: bool) -> Vec<String> {
         let what = |path: &std::path::PathBuf| format!("{}: still mounted", path.display());
         return mounted.iter().map(what).collect();
     }
+    remove_log_links(layout);
     let manifests = demo::manifests(layout).map(|(name, _)| layout.manifests().join(name));
     let mut gone = vec![
         layout.run.clone(),

@@ -43,8 +43,7 @@ pub(super) async fn wait(layout: &Layout) -> Result<Outcome, UpError> {
 }
 
 fn is_ready(rows: &[Row], pod: &str) -> bool {
-    rows.iter()
-        .any(|row| row.namespace == "default" && row.name == pod && row.is_ready)
+    find(rows, "default", pod).is_some_and(|row| row.is_ready)
 }
 
 /// Prints what runs, what it answers, and what to try next.
@@ -68,7 +67,7 @@ pub(super) async fn report(options: &Options) -> Result<(), UpError> {
 /// The web server's addresses: through the port of the host, then its own.
 fn addresses(rows: &[Row]) -> Vec<SocketAddr> {
     let host = SocketAddr::from((Ipv4Addr::LOCALHOST, HOST_PORT));
-    let web = rows.iter().filter(|row| row.name == PODS[0]);
+    let web = find(rows, "default", PODS[0]).into_iter();
     let own = web
         .flat_map(|row| &row.ips)
         .filter_map(|ip| ip.parse::<IpAddr>().ok());
