@@ -291,6 +291,9 @@ async fn cgroups(
         Err(error) => return Err(error.into()),
     };
     let manager = cgroup::Manager::detect(driver, &config.kubelet.cgroup_root)?;
+    if config.kubelet.fail_cgroup_v1 && manager.version() == cgroup::Version::V1 {
+        return Err(process::Refusal::CgroupV1.into());
+    }
     for note in manager.notes() {
         tracing::warn!("{note}");
     }

@@ -19,6 +19,12 @@ pub enum Refusal {
          /etc/fstab), or set failSwapOn: false"
     )]
     Swap(String),
+    /// `failCgroupV1` is set and the machine has cgroup v1.
+    #[error(
+        "this machine has cgroup v1 and failCgroupV1 is true (the default): boot it with cgroup \
+         v2 (systemd.unified_cgroup_hierarchy=1), or set failCgroupV1: false"
+    )]
+    CgroupV1,
     /// The QoS cgroups can't be done without.
     #[error("cgroupsPerQOS: false is not supported: pods are always put in cgroups of their own")]
     NoQosCgroups,
