@@ -26,6 +26,7 @@ const PURE: &[&str] = &[
     "kubelet/src/reconcile",
     "kubelet/src/spec",
     "kubelet/src/status",
+    "kubelet/src/volume/mountinfo",
     "kubelet/src/volume/plan",
     "systemd/src/plan",
 ];
