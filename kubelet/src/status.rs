@@ -4,19 +4,18 @@
 mod conditions;
 mod containers;
 mod phase;
-mod qos;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use keelson_api::qos;
 
 use crate::model::memory::Outcome;
 use crate::model::{Life, Now, ObservedPod, PodMemory, PodSpec};
 
 pub use conditions::truths;
-pub use qos::qos_class;
 
 /// What the status of a pod says about its node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +56,7 @@ pub fn pod_status(
         node,
     };
     let basis = PodStatus {
-        qos_class: Some(qos_class(pod).to_owned()),
+        qos_class: Some(qos::class(pod).as_str().to_owned()),
         start_time: memory.start_time.map(Time),
         observed_generation: pod.metadata.generation,
         ..PodStatus::default()

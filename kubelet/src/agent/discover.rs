@@ -5,6 +5,8 @@ use std::net::{IpAddr, UdpSocket};
 
 use nix::unistd::gethostname;
 
+use crate::cgroup::manager::page_sizes;
+
 /// What the machine is, before anything is reserved of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
@@ -13,7 +15,7 @@ pub struct Machine {
     /// Bytes of memory.
     pub memory: i64,
     /// Huge page sizes that the kernel offers, in bytes.
-    pub huge_pages: Vec<i64>,
+    pub huge_pages: Vec<u64>,
     /// Kernel release: major and minor.
     pub kernel: (u32, u32),
     /// SELinux is on.
@@ -31,7 +33,7 @@ pub fn machine() -> std::io::Result<Machine> {
     Ok(Machine {
         milli_cpu: i64::try_from(processors).unwrap_or(1) * 1000,
         memory: memory_of(&fs::read_to_string("/proc/meminfo")?),
-        huge_pages: huge_pages(),
+        huge_pages: page_sizes(),
         kernel: kernel_of(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()),
         selinux: fs::exists("/sys/fs/selinux/enforce").unwrap_or(false),
         app_armor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
@@ -82,26 +84,6 @@ fn memory_of(meminfo: &str) -> i64 {
         .find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<i64>().ok());
     kib.unwrap_or(0).saturating_mul(1024)
-}
-
-fn huge_pages() -> Vec<i64> {
-    let entries = fs::read_dir("/sys/kernel/mm/hugepages")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut sizes: Vec<i64> = entries
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let kib: i64 = name
-                .strip_prefix("hugepages-")?
-                .strip_suffix("kB")?
-                .parse()
-                .ok()?;
-            Some(kib * 1024)
-        })
-        .collect();
-    sizes.sort_unstable();
-    sizes
 }
 
 fn kernel_of(release: &str) -> (u32, u32) {

@@ -12,7 +12,7 @@ use keelson_cri::Deadlines;
 
 use super::discover::Machine;
 use crate::admit;
-use crate::cgroup;
+use crate::cgroup::{self, plan::page_size_name};
 use crate::collect::images::Limits;
 use crate::config::Config;
 use crate::logs::plan::RotationPolicy;
@@ -20,7 +20,7 @@ use crate::metrics::names;
 use crate::node::Node;
 use crate::pod_files::{HostResolv, Paths};
 use crate::reconcile::Policy;
-use crate::spec::resources::{NodeLimits, page_size_name};
+use crate::spec::resources::NodeLimits;
 use crate::spec::security::Confinement;
 
 /// The kernel that first had tmpfs `noswap`.
@@ -88,20 +88,11 @@ pub fn node(config: &Config, found: Found) -> Node {
         },
         cgroup_policy: cgroup::Policy {
             cpu_quota: kubelet.cpu_cfs_quota,
-            period_micros: kubelet
-                .cpu_cfs_quota_period
-                .to_std()
-                .as_micros()
-                .try_into()
-                .unwrap_or(0),
+            period_micros: micros(kubelet.cpu_cfs_quota_period.to_std()),
             pids: u64::try_from(kubelet.pod_pids_limit)
                 .ok()
                 .filter(|limit| *limit > 0),
-            page_sizes: machine
-                .huge_pages
-                .iter()
-                .filter_map(|&b| u64::try_from(b).ok())
-                .collect(),
+            page_sizes: machine.huge_pages,
         },
         confinement: Confinement {
             seccomp_default: kubelet.seccomp_default,
@@ -238,8 +229,8 @@ pub fn deadlines(config: &Config) -> Deadlines {
     Deadlines::from_request_timeout(config.kubelet.runtime_request_timeout.to_std())
 }
 
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// An amount of CPU in milli-CPU, of anything else in units. Validated when it was loaded.

@@ -234,14 +234,18 @@ fn list(directory: &PathBuf) -> io::Result<Vec<String>> {
     names.collect()
 }
 
-/// Sizes below `/sys/kernel/mm/hugepages`, whose entries are called `hugepages-2048kB`.
-fn page_sizes() -> Vec<u64> {
+/// Huge page sizes that the kernel offers, in bytes, smallest first: the entries below
+/// `/sys/kernel/mm/hugepages` are called `hugepages-2048kB`.
+#[must_use]
+pub fn page_sizes() -> Vec<u64> {
     let names = list(&PathBuf::from("/sys/kernel/mm/hugepages")).unwrap_or_default();
     let size = |name: &String| {
         let kib = name.strip_prefix("hugepages-")?.strip_suffix("kB")?;
         kib.parse::<u64>().ok()?.checked_mul(1024)
     };
-    names.iter().filter_map(size).collect()
+    let mut sizes: Vec<u64> = names.iter().filter_map(size).collect();
+    sizes.sort_unstable();
+    sizes
 }
 
 #[cfg(test)]

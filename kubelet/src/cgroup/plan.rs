@@ -82,7 +82,8 @@ pub fn shares(milli_cpu: u64) -> u64 {
 }
 
 /// CPU time in microseconds that so many thousandths of a CPU are per period.
-fn quota(milli_cpu: u64, period_micros: u64) -> u64 {
+#[must_use]
+pub fn quota(milli_cpu: u64, period_micros: u64) -> u64 {
     (milli_cpu.saturating_mul(period_micros) / 1000).max(MIN_QUOTA_MICROS)
 }
 
@@ -157,7 +158,20 @@ fn huge_pages(requests: &Amounts, page_sizes: &[u64]) -> BTreeMap<u64, Bound> {
     bounds
 }
 
-fn page_size(resource: &str) -> Option<u64> {
+/// How the kernel calls a page size in file names: `64KB`, `2MB`, `1GB`.
+#[must_use]
+pub fn page_size_name(bytes: u64) -> String {
+    let units = [(30, "GB"), (20, "MB"), (10, "KB")];
+    let fits = units.into_iter().find(|(shift, _)| bytes >= 1 << shift);
+    fits.map_or_else(
+        || format!("{bytes}B"),
+        |(shift, unit)| format!("{}{unit}", bytes >> shift),
+    )
+}
+
+/// The page size in bytes that a resource `hugepages-SIZE` is about.
+#[must_use]
+pub fn page_size(resource: &str) -> Option<u64> {
     let size = Quantity::parse(resource.strip_prefix("hugepages-")?).ok()?;
     u64::try_from(size.value()).ok()
 }
@@ -323,10 +337,24 @@ mod tests {
     }
 
     #[test]
+    fn page_sizes() {
+        let names = [64 << 10, 2 << 20, 1 << 30, 16 << 30].map(page_size_name);
+        assert_eq!(names, ["64KB", "2MB", "1GB", "16GB"]);
+    }
+
+    #[test]
     fn shares_stay_in_range() {
         assert_eq!(
             [0, 1, 2, 1000, u64::MAX].map(shares),
             [2, 2, 2, 1024, 262_144]
+        );
+    }
+
+    #[test]
+    fn quota_has_a_floor() {
+        assert_eq!(
+            [1, 10, 500, 2000].map(|milli| quota(milli, 100_000)),
+            [1000, 1000, 50_000, 200_000]
         );
     }
 }

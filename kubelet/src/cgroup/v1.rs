@@ -1,6 +1,6 @@
 //! Limits as files of cgroup v1, one hierarchy per controller. Pure.
 
-use super::plan::{Bound, Limits};
+use super::plan::{Bound, Limits, page_size_name};
 
 /// One file to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,17 +64,6 @@ pub(super) fn or_max(bound: Bound) -> String {
     }
 }
 
-/// How the kernel calls a page size in file names: `64KB`, `2MB`, `1GB`.
-#[must_use]
-pub fn page_size_name(bytes: u64) -> String {
-    let units = [(30, "GB"), (20, "MB"), (10, "KB")];
-    let fits = units.into_iter().find(|(shift, _)| bytes >= 1 << shift);
-    fits.map_or_else(
-        || format!("{bytes}B"),
-        |(shift, unit)| format!("{}{unit}", bytes >> shift),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::plan::CpuQuota;
@@ -108,11 +97,5 @@ mod tests {
         ];
         assert_eq!(got, want);
         assert_eq!(writes(&Limits::default()), []);
-    }
-
-    #[test]
-    fn page_sizes() {
-        let names = [64 << 10, 2 << 20, 1 << 30, 16 << 30].map(page_size_name);
-        assert_eq!(names, ["64KB", "2MB", "1GB", "16GB"]);
     }
 }

@@ -1,7 +1,8 @@
 //! Limits as files of cgroup v2. Pure.
 
 use super::plan::Limits;
-use super::v1::{Write, or_max, page_size_name};
+use super::plan::page_size_name;
+use super::v1::{Write, or_max};
 
 /// Controllers that are enabled for children, where the kernel has them.
 pub const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids"];

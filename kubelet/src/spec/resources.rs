@@ -8,12 +8,8 @@ use keelson_api::qos::{self, QosClass};
 use keelson_api::quantity::Quantity;
 use keelson_cri::config::{HugepageLimit, LinuxContainerResources};
 
-/// The least `cpu.shares` that the kernel takes.
-const MIN_SHARES: i64 = 2;
-/// The most `cpu.shares` that the kernel takes.
-const MAX_SHARES: i64 = 262_144;
-/// The least CFS quota, in microseconds.
-const MIN_QUOTA: i64 = 1000;
+use crate::cgroup::plan::{page_size, page_size_name, quota, shares};
+
 /// Pods of this priority and above are critical to the node (`system-node-critical` is higher).
 const NODE_CRITICAL: i32 = 2_000_001_000;
 /// OOM score of what must die last.
@@ -29,7 +25,7 @@ pub struct NodeLimits {
     /// `cpuCFSQuota`: enforce CPU limits.
     pub cfs_quota: bool,
     /// `cpuCFSQuotaPeriod` in microseconds.
-    pub cfs_period: i64,
+    pub cfs_period: u64,
     /// Page sizes that the kernel offers, as `2MB`, `1GB`.
     pub huge_page_sizes: Vec<String>,
 }
@@ -46,19 +42,19 @@ pub fn container_resources(
     let cpu_limit = amount(asked.limits.as_ref(), "cpu", Quantity::milli_value);
     let cpu_request = amount(asked.requests.as_ref(), "cpu", Quantity::milli_value);
     let mut resources = LinuxContainerResources {
-        cpu_shares: shares(if cpu_request == 0 {
+        cpu_shares: signed(shares(if cpu_request == 0 {
             cpu_limit
         } else {
             cpu_request
-        }),
-        memory_limit_in_bytes: amount(asked.limits.as_ref(), "memory", Quantity::value),
+        })),
+        memory_limit_in_bytes: signed(amount(asked.limits.as_ref(), "memory", Quantity::value)),
         oom_score_adj: oom_score(pod, container, node.memory_capacity),
         hugepage_limits: huge_pages(asked, &node.huge_page_sizes),
         ..Default::default()
     };
     if node.cfs_quota {
-        resources.cpu_period = node.cfs_period;
-        resources.cpu_quota = quota(cpu_limit, node.cfs_period);
+        resources.cpu_period = signed(node.cfs_period);
+        resources.cpu_quota = cfs_quota(cpu_limit, node.cfs_period);
     }
     resources
 }
@@ -67,26 +63,25 @@ fn amount(
     map: Option<&BTreeMap<String, WireQuantity>>,
     name: &str,
     read: fn(&Quantity) -> i64,
-) -> i64 {
+) -> u64 {
     // Quantities were validated when the pod was accepted.
     map.and_then(|map| map.get(name))
         .and_then(|wire| Quantity::try_from(wire).ok())
-        .map_or(0, |quantity| read(&quantity))
+        .and_then(|quantity| u64::try_from(read(&quantity)).ok())
+        .unwrap_or(0)
 }
 
-/// `cpu.shares` of a milli-CPU amount (1024 shares are one CPU).
-#[must_use]
-pub fn shares(milli_cpu: i64) -> i64 {
-    (milli_cpu.saturating_mul(1024) / 1000).clamp(MIN_SHARES, MAX_SHARES)
+/// The CRI's amounts are signed.
+fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
 /// CFS quota in microseconds of a milli-CPU limit; zero (no quota) without a limit.
-#[must_use]
-pub fn quota(milli_cpu: i64, period: i64) -> i64 {
-    if milli_cpu == 0 {
-        return 0;
+fn cfs_quota(milli_cpu: u64, period: u64) -> i64 {
+    match milli_cpu {
+        0 => 0,
+        limit => signed(quota(limit, period)),
     }
-    (milli_cpu.saturating_mul(period) / 1000).max(MIN_QUOTA)
 }
 
 /// `oom_score_adj` by QoS class: the kernel kills what uses more than it asked for first.
@@ -106,7 +101,8 @@ pub fn oom_score(pod: &Pod, container: &Container, memory_capacity: i64) -> i64 
                 .resources
                 .as_ref()
                 .and_then(|r| r.requests.as_ref());
-            burstable_score(amount(requests, "memory", Quantity::value), memory_capacity)
+            let request = signed(amount(requests, "memory", Quantity::value));
+            burstable_score(request, memory_capacity)
         }
     }
 }
@@ -123,9 +119,7 @@ fn burstable_score(request: i64, capacity: i64) -> i64 {
 fn huge_pages(asked: &ResourceRequirements, sizes: &[String]) -> Vec<HugepageLimit> {
     let limit_of = |size: &str| {
         asked.limits.iter().flatten().find_map(|(name, wire)| {
-            let page = Quantity::parse(name.strip_prefix("hugepages-")?)
-                .ok()?
-                .value();
+            let page = page_size(name)?;
             let limit = Quantity::try_from(wire).ok()?.value();
             (page_size_name(page) == size).then_some(limit)
         })
@@ -142,47 +136,14 @@ fn huge_pages(asked: &ResourceRequirements, sizes: &[String]) -> Vec<HugepageLim
         .collect()
 }
 
-/// The kernel's name of a huge page size: `2MB`, `1GB`.
-#[must_use]
-pub fn page_size_name(bytes: i64) -> String {
-    const UNITS: [&str; 4] = ["B", "KB", "MB", "GB"];
-    let mut size = bytes;
-    let mut unit = 0;
-    while size >= 1024 && size % 1024 == 0 && unit + 1 < UNITS.len() {
-        size /= 1024;
-        unit += 1;
-    }
-    format!("{size}{}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn shares_follow_the_kernel_limits() {
-        for (milli, expected) in [
-            (0, 2),
-            (1, 2),
-            (100, 102),
-            (1000, 1024),
-            (i64::MAX, 262_144),
-        ] {
-            assert_eq!(shares(milli), expected, "{milli}m");
-        }
-    }
-
-    #[test]
-    fn quota_has_a_floor_and_none_means_none() {
-        for (milli, expected) in [
-            (0, 0),
-            (1, 1000),
-            (10, 1000),
-            (500, 50_000),
-            (2000, 200_000),
-        ] {
-            assert_eq!(quota(milli, 100_000), expected, "{milli}m");
-        }
+    fn no_limit_is_no_quota() {
+        assert_eq!(cfs_quota(0, 100_000), 0);
+        assert_eq!(cfs_quota(500, 100_000), 50_000);
     }
 
     #[test]
@@ -190,13 +151,6 @@ mod tests {
         let gib = 1 << 30;
         for (request, expected) in [(0, 999), (gib, 938), (16 * gib, 3), (64 * gib, 3)] {
             assert_eq!(burstable_score(request, 16 * gib), expected, "{request}");
-        }
-    }
-
-    #[test]
-    fn page_sizes_have_kernel_names() {
-        for (bytes, name) in [(64 << 10, "64KB"), (2 << 20, "2MB"), (1 << 30, "1GB")] {
-            assert_eq!(page_size_name(bytes), name);
         }
     }
 }
