@@ -14,12 +14,12 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("host-local", plugin),
     ("loopback", plugin),
     ("portmap", plugin),
-    ("up", keelson_bootstrap::main),
-    ("down", keelson_bootstrap::main),
-    ("status", keelson_bootstrap::main),
-    ("why", keelson_bootstrap::main),
-    ("image", keelson_bootstrap::main),
-    ("__session", keelson_bootstrap::main),
+    ("up", front_door),
+    ("down", front_door),
+    ("status", front_door),
+    ("why", front_door),
+    ("image", front_door),
+    ("__session", front_door),
     (keelson_kubelet::volume::killable::PROBE_NAME, volume_probe),
 ];
 
@@ -63,6 +63,13 @@ Examples:
 
 `keelson PROGRAM --help` says more. Options: --help, --version.
 ";
+
+/// `up`, `down` and what tells about the node between them.
+fn front_door(name: &str, args: &[OsString]) -> ExitCode {
+    keelson_bootstrap::main(name, args, |network| {
+        keelson_cni::apply::firewall::forget_network(network).map_err(|failure| failure.to_string())
+    })
+}
 
 /// The node agent; it tells systemd when it serves, where that supervises it.
 fn kubelet(_: &str, args: &[OsString]) -> ExitCode {

@@ -1,6 +1,7 @@
 //! The command line of the front door: what each command takes, and who does it.
 
 use crate::configuration::Network;
+use crate::down::ForgetNetwork;
 use crate::layout::Layout;
 use crate::plan::Wishes;
 use crate::{daemon, down, image, status, up, why};
@@ -86,9 +87,10 @@ struct Why {
     root: Root,
 }
 
-/// Runs one of the front door's programs with its arguments and says how it went.
+/// Runs one of the front door's programs with its arguments and says how it went. Only `down`
+/// needs `forget`.
 #[must_use]
-pub fn main(name: &str, args: &[OsString]) -> ExitCode {
+pub fn main(name: &str, args: &[OsString], forget: ForgetNetwork) -> ExitCode {
     if name == "__session" {
         eprintln!("keelson: {}", daemon::become_daemon(args));
         return ExitCode::FAILURE;
@@ -108,15 +110,15 @@ pub fn main(name: &str, args: &[OsString]) -> ExitCode {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Ok(runtime) => runtime.block_on(run(cli.command, forget)),
         Err(error) => report(Err(format!("start the event loop: {error}"))),
     }
 }
 
-async fn run(command: Command) -> ExitCode {
+async fn run(command: Command, forget: ForgetNetwork) -> ExitCode {
     report(match command {
         Command::Up(up) => go_up(up).await,
-        Command::Down(down) => down::down(&layout(&down.root), down.purge).await,
+        Command::Down(down) => down::down(&layout(&down.root), down.purge, forget).await,
         Command::Status(status) => status::status(&layout(&status.root))
             .await
             .map_err(|error| error.to_string()),

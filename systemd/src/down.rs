@@ -18,11 +18,15 @@ use std::time::Duration;
 /// How long the kubelet and containerd may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Gives back what the CNI plugins hold in the firewall for the network of this name; the error
+/// says what stands in the way.
+pub type ForgetNetwork = fn(&str) -> Result<(), String>;
+
 /// Takes the node down; with `purge`, images, logs and the binary go too.
 ///
 /// # Errors
 /// When something of ours could not be removed: each on a line.
-pub async fn down(layout: &Layout, purge: bool) -> Result<(), String> {
+pub async fn down(layout: &Layout, purge: bool, forget: ForgetNetwork) -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("this is not root: only root can stop a node".to_owned());
     }
@@ -35,7 +39,7 @@ pub async fn down(layout: &Layout, purge: bool) -> Result<(), String> {
         leftovers(layout),
     ));
     kept.extend(step("mounts", mounts::unmount_below(&layout.folders())));
-    kept.extend(step("the pod network", network::remove(layout)));
+    kept.extend(step("the pod network", network::remove(layout, forget)));
     remove_empty_folders();
     kept.extend(step("files", remove_files(layout, purge)));
     if kept.is_empty() {

@@ -1,16 +1,17 @@
-//! The pod network: what the firewall holds for it, and the bridge that carries our name.
+//! The pod network: what the firewall holds for it, and the bridge that carries our name. What the
+//! plugins keep in the firewall is theirs to know: the caller hands in how to forget it.
 
+use super::ForgetNetwork;
 use crate::configuration::NETWORK;
 use crate::layout::Layout;
-use keelson_cni::apply::firewall;
 use keelson_netlink::route::link;
 use keelson_netlink::{Errno, Protocol, Socket};
 
 /// Removes the network. The bridge takes nothing but empty ports with it: the pods are gone.
-pub(super) fn remove(layout: &Layout) -> Vec<String> {
+pub(super) fn remove(layout: &Layout, forget: ForgetNetwork) -> Vec<String> {
     let bridge =
         remove_bridge(&layout.bridge).map_err(|error| format!("bridge {}: {error}", layout.bridge));
-    let rules = firewall::forget_network(NETWORK)
+    let rules = forget(NETWORK)
         .map_err(|failure| format!("firewall rules of network {NETWORK}: {failure}"));
     [bridge, rules]
         .into_iter()
