@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{DesiredPod, PodMemory, PodOrigin, PodUid};
 
+/// What a checkpoint brings back.
+type Saved = (DesiredPod, PodMemory);
+
 /// Why a checkpoint could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -95,9 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// [`CheckpointError::File`] when the directory itself can't be read.
-    pub fn load(
-        &self,
-    ) -> Result<(Vec<(DesiredPod, PodMemory)>, Vec<CheckpointError>), CheckpointError> {
+    pub fn load(&self) -> Result<(Vec<Saved>, Vec<CheckpointError>), CheckpointError> {
         let entries =
             fs::read_dir(&self.pods).map_err(|e| file("read directory", &self.pods, e))?;
         let (mut good, mut bad) = (Vec::new(), Vec::new());
@@ -114,7 +115,7 @@ impl Store {
         Ok((good, bad))
     }
 
-    fn load_one(&self, path: &Path) -> Result<(DesiredPod, PodMemory), CheckpointError> {
+    fn load_one(&self, path: &Path) -> Result<Saved, CheckpointError> {
         let bytes = fs::read(path).map_err(|e| file("read", path, e))?;
         let record: Record =
             serde_json::from_slice(&bytes).map_err(|source| CheckpointError::Damaged {

@@ -27,7 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("keelson-cri-fake", &["keelson-cri"]),
     ("keelson-kubelet", &["keelson-api", "keelson-cri"]),
     ("keelson-netlink", &[]),
-    // Never shipped; the harness asks the bootstrap crate where things are.
+    // Never shipped; the harness asks the bootstrap crate where things are, and is its own
+    // multi-call binary of CNI plugins.
     (
         "keelson-tests",
         &[

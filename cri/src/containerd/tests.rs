@@ -1,3 +1,5 @@
+//! Which problems follow from which facts about a containerd.
+
 use super::*;
 use crate::error::Unreachable;
 

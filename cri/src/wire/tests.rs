@@ -1,3 +1,5 @@
+//! Messages become our values, or are refused by the field that can't be used.
+
 use super::*;
 
 fn sandbox() -> pb::PodSandboxStatus {

@@ -217,7 +217,7 @@ impl NodeView for AgentView {
                     pod: pod.clone(),
                 })
         });
-        found.unwrap_or_else(|| Err(TargetError::NoPod { pod }))
+        found.unwrap_or(Err(TargetError::NoPod { pod }))
     }
 
     fn sandbox_id(&self, target: &PodTarget) -> Result<String, TargetError> {

@@ -25,7 +25,7 @@ pub struct Swept {
 #[must_use]
 pub fn sweep(node: &Node, cgroups: &cgroup::Manager, known: &BTreeSet<String>) -> Swept {
     let mut swept = Swept::default();
-    for uid in unknown(&names(&node.paths.pods()), known, |name| Some(name)) {
+    for uid in unknown(&names(&node.paths.pods()), known, Some) {
         match volume::tear_down(&node.paths.pod(&uid)) {
             Ok(()) => swept.removed.push(format!("directory of pod {uid}")),
             Err(left) => swept.problems.extend(left.iter().map(ToString::to_string)),

@@ -1,3 +1,5 @@
+//! How programs in the fake runtime live and end, and what the runtime refuses.
+
 use super::*;
 use keelson_cri::config::{
     ContainerConfig, ContainerFilter, ContainerMetadata, ImageSpec, PodSandboxMetadata,
