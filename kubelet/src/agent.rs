@@ -9,6 +9,7 @@ pub mod pod_loop;
 pub mod process;
 pub mod records;
 pub mod saver;
+pub mod shared;
 pub mod size_limits;
 pub mod sources;
 pub mod start;
@@ -20,11 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keelson_cri::containerd::Problem;
-use keelson_cri::events::{Backoff, follow_events};
 use keelson_cri::values::CgroupDriver;
 use keelson_cri::{Client, CriError, Endpoint};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,15 +32,12 @@ use self::doors::DoorError;
 use self::pod_loop::{Parts, PodLoop, Records};
 use self::records::Record;
 use self::saver::Saver;
+use self::shared::Shared;
 use self::start::Found;
-use self::view::AgentView;
 use crate::cgroup::{self, CgroupError};
 use crate::checkpoint::{CheckpointError, Store};
-use crate::collect::Collector;
 use crate::config::Config;
-use crate::execute::Executor;
 use crate::journal::{Journal, Kind};
-use crate::logs::rotator;
 use crate::node::Node;
 use crate::observe::clock;
 use crate::pod_files::dns::parse_resolv_conf;
@@ -115,82 +112,42 @@ pub async fn run(
         found = found => found?,
     };
     start::describe(&node, cgroups.version());
-    let executor = Arc::new(Executor::new(
-        cri.clone(),
-        node.clone(),
-        cgroups.clone(),
-        journal.clone(),
-        start::pulls_at_once(&config),
-    ));
-    let records = restore(&store, &journal)?;
+    let shared = Shared {
+        records: restore(&store, &journal)?,
+        config,
+        cri,
+        node,
+        cgroups,
+        journal,
+    };
     let saver = Saver::default();
     let (turned, turned_at) = watch::channel(clock::mono());
     let (changes, changed) = watch::channel(0);
 
     let mut tasks = JoinSet::new();
-    let (news, follow) = follow_events(cri.clone(), Backoff::default());
-    tasks.spawn(async move {
-        if let Err(error) = follow.await {
-            tracing::error!(%error, "following container events");
-        }
-    });
-    tasks.spawn(saver.clone().run(store.clone(), report_to(journal.clone())));
-    let collector = Collector {
-        cri: cri.clone(),
-        records: records.clone(),
-        node: node.clone(),
-        cgroups: cgroups.clone(),
-        journal: journal.clone(),
-        limits: start::image_limits(&config),
-    };
-    tasks.spawn(collector.run());
-    let view = Arc::new(AgentView {
-        records: records.clone(),
-        node: node.clone(),
-        turned: turned_at,
-        journal: journal.clone(),
-        config: serde_json::to_value(&config.kubelet).unwrap_or_default(),
-        changes: changed.clone(),
-    });
+    let news = shared.follow(&mut tasks);
+    let report = report_to(shared.journal.clone());
+    tasks.spawn(saver.clone().run(store.clone(), report));
+    shared.collect(&mut tasks);
+    let view = Arc::new(shared.view(turned_at, changed.clone()));
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
-    let runtime = cri.clone();
-    let services = doors::open(
-        &config,
-        &node,
-        view,
-        runtime,
-        cgroups,
-        &mut servers,
+    let services = doors::open(&shared, view, &mut servers, &shutdown).await?;
+    shared.rotate_logs(changed, &mut tasks, &mut servers, &shutdown);
+    let outgrown = shared.watch_sizes(changes.subscribe(), &mut tasks);
+    let wanted = sources::start(
+        &shared.config,
+        &shared.node.name,
+        shared.journal.clone(),
+        &mut tasks,
         &shutdown,
-    )
-    .await?;
-    let (list, logs) = watch::channel(Arc::new(Vec::new()));
-    tasks.spawn(log_list::run(records.clone(), node.clone(), changed, list));
-    let workers = usize::try_from(config.kubelet.container_log_max_workers).unwrap_or(1);
-    let rotation = start::rotation(&config);
-    servers.spawn(rotator::run(
-        rotation,
-        workers,
-        Arc::new(cri),
-        logs,
-        shutdown.clone(),
-    ));
-    let (evict, outgrown) = mpsc::channel(size_limits::AT_ONCE);
-    let watch = size_limits::run(
-        records.clone(),
-        node.paths.clone(),
-        changes.subscribe(),
-        evict,
     );
-    tasks.spawn(watch);
-    let wanted = sources::start(&config, &node.name, journal.clone(), &mut tasks, &shutdown);
     let pods = PodLoop::new(Parts {
-        records,
-        executor,
-        policy: start::policy(&config),
-        admission: start::admission(&config, &node),
-        journal,
+        executor: shared.executor(),
+        policy: start::policy(&shared.config),
+        admission: start::admission(&shared.config, &shared.node),
+        records: shared.records,
+        journal: shared.journal,
         saver: saver.clone(),
         boot_id: store.boot_id(),
         turned,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cgroup;
+use super::shared::Shared;
 use crate::config::Config;
 use crate::node::Node;
 use crate::serve::auth::{self, Authentication, UnsupportedAccess};
@@ -66,20 +66,18 @@ pub enum DoorError {
 /// # Errors
 /// The first one that can't be opened, naming it.
 pub async fn open(
-    config: &Config,
-    node: &Node,
+    shared: &Shared,
     view: Arc<dyn NodeView>,
-    cri: keelson_cri::Client,
-    cgroups: Arc<cgroup::Manager>,
     tasks: &mut JoinSet<()>,
     shutdown: &CancellationToken,
 ) -> Result<Arc<Services>, DoorError> {
+    let (config, node, cri) = (&shared.config, &shared.node, &shared.cri);
     let kubelet = &config.kubelet;
     let idle = kubelet.streaming_connection_idle_timeout.to_std();
     let stats = stats::Collector::new(Sources {
         view: view.clone(),
         cri: cri.clone(),
-        cgroups: Some(cgroups),
+        cgroups: Some(shared.cgroups.clone()),
         node_name: node.name.clone(),
         root: config.options.root_dir.clone(),
         pod_logs: node.log_root.clone(),
@@ -88,7 +86,7 @@ pub async fn open(
         view,
         stats: Arc::new(stats),
         streaming: Streaming::new(cri.clone(), idle),
-        cri,
+        cri: cri.clone(),
         authentication: Authentication {
             anonymous: kubelet.authentication.anonymous.enabled,
         },

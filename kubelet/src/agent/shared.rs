@@ -1,0 +1,124 @@
+//! What the agent's tasks share, and the parts and tasks that are made of it alone. Waits for
+//! nothing: what is shared was found and opened before.
+
+use std::sync::Arc;
+
+use keelson_cri::Client;
+use keelson_cri::events::{Backoff, EventOrRelist, follow_events};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::pod_loop::Records;
+use super::size_limits::{self, Outgrown};
+use super::view::AgentView;
+use super::{log_list, start};
+use crate::cgroup;
+use crate::collect::Collector;
+use crate::config::Config;
+use crate::execute::Executor;
+use crate::journal::Journal;
+use crate::logs::rotator;
+use crate::model::Mono;
+use crate::node::Node;
+
+/// Handles of what there is one of.
+pub struct Shared {
+    /// The configuration in force.
+    pub config: Config,
+    /// The runtime.
+    pub cri: Client,
+    /// What this node is.
+    pub node: Arc<Node>,
+    /// The cgroup tree.
+    pub cgroups: Arc<cgroup::Manager>,
+    /// What was decided.
+    pub journal: Arc<Journal>,
+    /// The pods.
+    pub records: Records,
+}
+
+impl Shared {
+    /// What does the pods' actions.
+    #[must_use]
+    pub fn executor(&self) -> Arc<Executor> {
+        Arc::new(Executor::new(
+            self.cri.clone(),
+            self.node.clone(),
+            self.cgroups.clone(),
+            self.journal.clone(),
+            start::pulls_at_once(&self.config),
+        ))
+    }
+
+    /// What the servers look at.
+    #[must_use]
+    pub fn view(&self, turned: watch::Receiver<Mono>, changes: watch::Receiver<u64>) -> AgentView {
+        AgentView {
+            records: self.records.clone(),
+            node: self.node.clone(),
+            turned,
+            journal: self.journal.clone(),
+            config: serde_json::to_value(&self.config.kubelet).unwrap_or_default(),
+            changes,
+        }
+    }
+
+    /// Follows the runtime's container events.
+    pub fn follow(&self, tasks: &mut JoinSet<()>) -> mpsc::Receiver<EventOrRelist> {
+        let (news, follow) = follow_events(self.cri.clone(), Backoff::default());
+        tasks.spawn(async move {
+            if let Err(error) = follow.await {
+                tracing::error!(%error, "following container events");
+            }
+        });
+        news
+    }
+
+    /// Collects what nobody uses any more.
+    pub fn collect(&self, tasks: &mut JoinSet<()>) {
+        let collector = Collector {
+            cri: self.cri.clone(),
+            records: self.records.clone(),
+            node: self.node.clone(),
+            cgroups: self.cgroups.clone(),
+            journal: self.journal.clone(),
+            limits: start::image_limits(&self.config),
+        };
+        tasks.spawn(collector.run());
+    }
+
+    /// Rotates the containers' logs, until `shutdown`: `servers` gets the task which ends by
+    /// itself then.
+    pub fn rotate_logs(
+        &self,
+        changes: watch::Receiver<u64>,
+        tasks: &mut JoinSet<()>,
+        servers: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) {
+        let (list, logs) = watch::channel(Arc::new(Vec::new()));
+        let (records, node) = (self.records.clone(), self.node.clone());
+        tasks.spawn(log_list::run(records, node, changes, list));
+        let workers = usize::try_from(self.config.kubelet.container_log_max_workers).unwrap_or(1);
+        servers.spawn(rotator::run(
+            start::rotation(&self.config),
+            workers,
+            Arc::new(self.cri.clone()),
+            logs,
+            shutdown.clone(),
+        ));
+    }
+
+    /// Watches for pods that outgrow a size limit, and tells of them.
+    pub fn watch_sizes(
+        &self,
+        changes: watch::Receiver<u64>,
+        tasks: &mut JoinSet<()>,
+    ) -> mpsc::Receiver<Outgrown> {
+        let (evict, outgrown) = mpsc::channel(size_limits::AT_ONCE);
+        let (records, paths) = (self.records.clone(), self.node.paths.clone());
+        tasks.spawn(size_limits::run(records, paths, changes, evict));
+        outgrown
+    }
+}
