@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::watch;
 
 use super::pod_loop::Records;
 use super::records::Record;
 use crate::journal::{Journal, Next, PodView, Wait};
 use crate::logs::layout::LogOwner;
-use crate::model::{ContainerState, Mono, ObservedContainer, PodUid};
+use crate::model::memory::Life;
+use crate::model::{ContainerState, Mono, Now, ObservedContainer, PodUid};
 use crate::node::Node;
 use crate::observe::clock;
 use crate::reconcile::waits;
@@ -47,9 +50,14 @@ impl AgentView {
     }
 
     fn with_status(&self, record: &Record) -> Arc<Pod> {
+        let now = clock::now();
         let mut pod = (*record.pod).clone();
+        if let Some((at, grace)) = deletion(record, now) {
+            pod.metadata.deletion_timestamp = Some(Time(at));
+            pod.metadata.deletion_grace_period_seconds = Some(grace);
+        }
         pod.status = Some(pod_status(
-            clock::now(),
+            now,
             &record.pod,
             &record.spec,
             &record.observed,
@@ -299,15 +307,29 @@ fn runs(records: &Records, id: &str) -> bool {
     containers.any(|c| *c.id == *id && c.state == ContainerState::Running)
 }
 
+/// When the pod's grace ends and how many seconds it has, where its source dropped it.
+fn deletion(record: &Record, now: Now) -> Option<(Timestamp, i64)> {
+    let Life::Terminating(way_out) = &record.memory.life else {
+        return None;
+    };
+    if way_out.object_stays {
+        return None;
+    }
+    let grace = SignedDuration::try_from(way_out.grace).ok()?;
+    let begun = SignedDuration::try_from(now.mono.since(way_out.since)).ok()?;
+    let end = now.wall.checked_sub(begun).ok()?.checked_add(grace).ok()?;
+    Some((end, grace.as_secs()))
+}
+
 /// Adds what a pod waits for and when its timers end.
 fn add_timers(view: &mut PodView, record: &Record) {
     let now = clock::now();
     let wall = |at: Mono| {
-        let ahead = jiff::SignedDuration::try_from(at.since(now.mono)).ok()?;
+        let ahead = SignedDuration::try_from(at.since(now.mono)).ok()?;
         now.wall.checked_add(ahead).ok()
     };
     let past = |at: Mono| {
-        let ago = jiff::SignedDuration::try_from(now.mono.since(at)).ok()?;
+        let ago = SignedDuration::try_from(now.mono.since(at)).ok()?;
         now.wall.checked_sub(ago).ok()
     };
     for wait in waits(&record.spec, &record.observed, &record.memory, now.mono) {
@@ -321,12 +343,17 @@ fn add_timers(view: &mut PodView, record: &Record) {
                 at: wall(at),
             });
         }
-        view.waits.push(Wait {
-            subject,
-            reason: "Waiting".to_owned(),
-            message: wait.what,
-            since: wait.since.and_then(past),
-        });
+        let since = wait.since.and_then(past);
+        match view.waits.iter_mut().find(|known| known.subject == subject) {
+            // The status has a name for it already; the moment is ours to add.
+            Some(known) => known.since = known.since.or(since),
+            None => view.waits.push(Wait {
+                subject,
+                reason: wait.what,
+                message: String::new(),
+                since,
+            }),
+        }
     }
 }
 
