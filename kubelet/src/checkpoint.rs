@@ -181,14 +181,22 @@ fn file(step: &'static str, path: &Path, source: io::Error) -> CheckpointError {
 /// What the kernel said.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(&temporary, path)?;
+    let placed = write_durably(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if let Err(error) = placed {
+        // A full disk needs the room; that it can't be removed either adds nothing.
+        drop(fs::remove_file(&temporary));
+        return Err(error);
+    }
     match path.parent() {
         Some(dir) => fs::File::open(dir)?.sync_all(),
         None => Ok(()),
     }
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
 }
 
 fn hold_lock(dir: &Path) -> Result<fs::File, CheckpointError> {
@@ -216,8 +224,9 @@ fn hold_lock(dir: &Path) -> Result<fs::File, CheckpointError> {
         }
         Err(error) => return Err(file("lock", &path, error.into())),
     }
-    lock.set_len(0).map_err(|e| file("write", &path, e))?;
-    writeln!(lock, "{}", std::process::id()).map_err(|e| file("write", &path, e))?;
+    // Only tells people who holds it: a full disk is no reason not to start.
+    drop(lock.set_len(0));
+    drop(writeln!(lock, "{}", std::process::id()));
     Ok(lock)
 }
 

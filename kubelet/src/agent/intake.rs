@@ -112,6 +112,8 @@ impl PodLoop {
         let Some(record) = records.get_mut(uid) else {
             return;
         };
+        // A finished pod gave back all but its directory and logs: those go now.
+        record.observed.resources_held |= record.memory.life == Life::Finished;
         let asked = termination(record, None);
         reconcile::terminate(&mut record.memory, asked);
         self.save(uid, record);

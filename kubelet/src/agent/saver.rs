@@ -13,6 +13,8 @@ use crate::model::PodUid;
 
 /// How long changes gather before they are written.
 const GATHER: Duration = Duration::from_millis(100);
+/// How long to wait before writing again what could not be written.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Hands records over to the writer; cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -36,10 +38,16 @@ impl Saver {
 
     /// Writes what was asked for, for ever. `report` is told of each failure.
     pub async fn run(self, store: Arc<Store>, report: impl Fn(CheckpointError)) {
+        let mut failed = false;
         loop {
-            self.wake.notified().await;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(AGAIN), if failed => {}
+            }
             tokio::time::sleep(GATHER).await;
-            self.flush(&store).await.into_iter().for_each(&report);
+            let errors = self.flush(&store).await;
+            failed = !errors.is_empty();
+            errors.into_iter().for_each(&report);
         }
     }
 
@@ -112,6 +120,24 @@ mod tests {
         assert_eq!(saver.flush(&store).await.len(), 1);
         std::fs::create_dir(dir.path().join("pods")).unwrap();
         assert!(saver.flush(&store).await.is_empty());
+        assert_eq!(store.load().unwrap().0.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_is_written_again_though_nothing_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let pods = dir.path().join("pods");
+        let store = Arc::new(Store::open(dir.path()).unwrap());
+        let saver = Saver::default();
+        let (told, mut reports) = tokio::sync::mpsc::channel(1);
+        std::fs::remove_dir(&pods).unwrap();
+        saver.save("a".into(), record(&store));
+        let report = move |error: CheckpointError| drop(told.try_send(error));
+        let writer = tokio::spawn(saver.clone().run(store.clone(), report));
+        reports.recv().await.unwrap();
+        std::fs::create_dir(&pods).unwrap();
+        tokio::time::sleep(AGAIN * 2).await;
+        writer.abort();
         assert_eq!(store.load().unwrap().0.len(), 1);
     }
 }
