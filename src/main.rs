@@ -38,31 +38,7 @@ const NOT_YET: &[&str] = &[
     "snapshot",
 ];
 
-const HELP: &str = "\
-Kubernetes built from the node up: one static binary.
-
-Usage: keelson PROGRAM [OPTION]...
-
-A host becomes a node:
-  up        start a private containerd and the kubelet, and run the pods of a folder
-  down      stop them and take everything away that they made
-  status    what runs, and what each pod waits for
-  why POD   the decisions behind the state of one pod
-  image     build an image from a folder, build the pause image, import an archive
-
-The parts on their own (also chosen by the name the binary is called by):
-  kubelet                               the node agent
-  bridge host-local loopback portmap    CNI plugins
-
-Examples:
-  keelson up --demo                     a node with two pods that talk to each other
-  keelson up --manifests /etc/pods      a node which runs what is in that folder
-  keelson why web -n default            why is that pod not ready?
-  keelson image build --tag local/www:1 --entrypoint /bin/httpd ROOTFS www.tar
-  keelson down --purge                  stop, and forget images and state too
-
-`keelson PROGRAM --help` says more. Options: --help, --version.
-";
+const HELP: &str = include_str!("help.txt");
 
 /// `up`, `down` and what tells about the node between them.
 fn front_door(name: &str, args: &[OsString]) -> ExitCode {

@@ -259,12 +259,7 @@ impl Turn<'_> {
 
     /// The memory of a container, made when there is none.
     fn mem(&mut self, name: &Arc<str>) -> &mut ContainerMemory {
-        if !self.memory.containers.contains_key(name) {
-            self.memory
-                .containers
-                .insert(name.clone(), ContainerMemory::default());
-        }
-        self.memory.containers.entry(name.clone()).or_default()
+        self.memory.container(name)
     }
 
     /// The newest sandbox, when containers can run in it.

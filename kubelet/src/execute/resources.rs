@@ -1,7 +1,7 @@
 //! What a pod holds on the node besides containers: its cgroup, directories and volumes.
 
 use k8s_openapi::api::core::v1::Pod;
-use keelson_api::qos::{self, QosClass};
+use keelson_api::qos;
 
 use super::{Executor, Failure, Job, manifest_container};
 use crate::cgroup::{self, PodCgroup, Tier};
@@ -105,13 +105,8 @@ pub(super) fn pod_cgroup(job: &Job) -> PodCgroup {
 
 /// The place of a pod with that uid in the cgroup tree.
 pub(super) fn pod_cgroup_of(pod: &Pod, uid: &str) -> PodCgroup {
-    let tier = match qos::class(pod) {
-        QosClass::Guaranteed => Tier::Guaranteed,
-        QosClass::Burstable => Tier::Burstable,
-        QosClass::BestEffort => Tier::BestEffort,
-    };
     PodCgroup {
         uid: uid.to_owned(),
-        tier,
+        tier: Tier::from(qos::class(pod)),
     }
 }

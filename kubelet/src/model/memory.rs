@@ -43,6 +43,13 @@ pub struct PodMemory {
     pub in_flight: BTreeMap<Key, InFlight>,
 }
 
+impl PodMemory {
+    /// What is remembered of a container of this name, begun where nothing is.
+    pub fn container(&mut self, name: &Arc<str>) -> &mut ContainerMemory {
+        self.containers.entry(name.clone()).or_default()
+    }
+}
+
 /// An action under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InFlight {

@@ -128,7 +128,7 @@ impl Intake<'_> {
             Done::Image { .. } => {}
             Done::Started(container) => self.started(container),
             Done::PostStart { container, id } => {
-                let mem = self.memory.containers.entry(container).or_default();
+                let mem = self.memory.container(&container);
                 if mem.current_id == Some(id) {
                     mem.post_start = Some(true);
                 }
@@ -163,12 +163,7 @@ impl Intake<'_> {
     }
 
     fn image(&mut self, container: &Arc<str>, image_ref: Arc<str>) {
-        let image = &mut self
-            .memory
-            .containers
-            .entry(container.clone())
-            .or_default()
-            .image;
+        let image = &mut self.memory.container(container).image;
         image.ready = Some(image_ref);
         image.error = None;
         image.backoff = Backoff::default();
@@ -182,7 +177,7 @@ impl Intake<'_> {
             format!("Started container {name}"),
         ));
         self.see_container(container);
-        let mem = self.memory.containers.entry(name).or_default();
+        let mem = self.memory.container(&name);
         mem.start_error = None;
         mem.start_retry = Backoff::default();
     }

@@ -8,6 +8,7 @@ use keelson_api::qos;
 use keelson_api::quantity::Quantity;
 
 use super::plan::{Facts, VolumeError};
+use crate::cgroup::plan::page_size;
 use crate::cgroup::{self, Bound, Tier};
 
 /// What an emptyDir is made of.
@@ -29,8 +30,7 @@ pub enum Medium {
     },
 }
 
-/// The resource name prefix and the medium prefix of pages of one size.
-const PAGES_RESOURCE: &str = "hugepages-";
+/// What the medium of pages of one size begins with.
 const PAGES_MEDIUM: &str = "HugePages-";
 
 /// Decides the medium of the volume called `name`.
@@ -150,10 +150,7 @@ fn requested_page_sizes(spec: Option<&PodSpec>) -> BTreeMap<u64, String> {
     let all = of_containers.chain(spec.resources.as_ref());
     all.filter_map(|resources| resources.requests.as_ref().or(resources.limits.as_ref()))
         .flat_map(BTreeMap::keys)
-        .filter_map(|name| {
-            let size = Quantity::parse(name.strip_prefix(PAGES_RESOURCE)?).ok()?;
-            Some((u64::try_from(size.value()).ok()?, name.clone()))
-        })
+        .filter_map(|name| Some((page_size(name)?, name.clone())))
         .collect()
 }
 

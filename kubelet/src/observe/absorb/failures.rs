@@ -59,12 +59,7 @@ impl Intake<'_> {
 
     fn image_failed(&mut self, container: &Arc<str>, reason: FailReason, message: String) {
         let (now, policy) = (self.now.mono, self.policy);
-        let image = &mut self
-            .memory
-            .containers
-            .entry(container.clone())
-            .or_default()
-            .image;
+        let image = &mut self.memory.container(container).image;
         if reason == FailReason::RuntimeUnavailable {
             image.backoff.pause(now, policy.retry_initial);
             return;
@@ -81,7 +76,7 @@ impl Intake<'_> {
 
     fn start_failed(&mut self, container: &Arc<str>, reason: FailReason, message: String) {
         let (now, policy) = (self.now.mono, self.policy);
-        let mem = self.memory.containers.entry(container.clone()).or_default();
+        let mem = self.memory.container(container);
         if reason == FailReason::RuntimeUnavailable {
             mem.start_retry.pause(now, policy.retry_initial);
             return;
@@ -103,7 +98,7 @@ impl Intake<'_> {
         message: String,
     ) {
         let (now, policy) = (self.now.mono, self.policy);
-        let mem = self.memory.containers.entry(container.clone()).or_default();
+        let mem = self.memory.container(container);
         if mem.current_id.as_ref() != Some(id) {
             return;
         }

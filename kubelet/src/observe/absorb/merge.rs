@@ -73,7 +73,7 @@ impl Intake<'_> {
     fn account(&mut self, name: &Arc<str>) {
         let observed = &*self.observed;
         let of_name = || observed.containers.iter().filter(|c| c.name == *name);
-        let mem = self.memory.containers.entry(name.clone()).or_default();
+        let mem = self.memory.container(name);
         let killed = mem.kill.as_ref().map(|kill| kill.id.clone());
         if of_name().any(|c| Some(&c.id) == killed.as_ref() && c.state == ContainerState::Exited) {
             mem.kill = None;
@@ -97,11 +97,7 @@ impl Intake<'_> {
     /// A container of a name is there that memory does not know yet.
     fn adopt(&mut self, newest: &ObservedContainer, before: Option<LastTermination>) {
         let policy = self.policy;
-        let mem = self
-            .memory
-            .containers
-            .entry(newest.name.clone())
-            .or_default();
+        let mem = self.memory.container(&newest.name);
         if mem
             .ended
             .as_ref()
@@ -128,11 +124,7 @@ impl Intake<'_> {
     fn account_current(&mut self, newest: &ObservedContainer) {
         let (now, policy) = (self.now.mono, self.policy);
         let spec = self.spec.container(&newest.name);
-        let mem = self
-            .memory
-            .containers
-            .entry(newest.name.clone())
-            .or_default();
+        let mem = self.memory.container(&newest.name);
         if newest.state == ContainerState::Running {
             mem.running_since.get_or_insert(now);
         }
