@@ -71,6 +71,13 @@ impl Owner {
     }
 }
 
+/// The name under which a network's port mappings are owned: ports and masquerading are released
+/// apart, so they are owned apart.
+#[must_use]
+pub fn port_network(network: &str) -> String {
+    format!("{network}/ports")
+}
+
 /// What the comments of all owners in a network begin with.
 #[must_use]
 pub fn network_key(network: &str) -> String {

@@ -152,8 +152,20 @@ fn explain(facts: &Facts, error: &CriError) -> Problem {
             version,
             reason: reason.clone(),
         },
+        None if is_starting(error) => Problem::NoAnswer(error.clone()),
         None => Problem::CriDisabled { socket, version },
     }
+}
+
+/// CRI is there and says that it can't serve yet: containerd has pods to find again first.
+fn is_starting(error: &CriError) -> bool {
+    matches!(
+        error,
+        CriError::Unavailable {
+            cause: Unreachable::NotReady(_),
+            ..
+        }
+    )
 }
 
 /// Asks the runtime behind a client. What can't be found out is left open.

@@ -32,7 +32,7 @@ pub async fn down(layout: &Layout, purge: bool, forget: ForgetNetwork) -> Result
     }
     let mut kept = Vec::new();
     kept.extend(step("the kubelet", stop(layout, "kubelet")));
-    kept.extend(step("the pods", pods::remove_all(layout).await));
+    pods::remove_all(layout).await;
     kept.extend(step("containerd", stop(layout, "containerd")));
     kept.extend(step(
         "shims and what is left in our cgroup",

@@ -28,6 +28,7 @@ fn a_new_kubelet_adopts_what_runs() {
     node.apply("gone", &pod("gone", LAST));
     let before = node.wait_ready("web");
     node.wait_ready("gone");
+    node.wait_saved();
     for _ in 0..3 {
         node.kill("kubelet");
         assert_eq!(
@@ -38,7 +39,7 @@ fn a_new_kubelet_adopts_what_runs() {
         );
         node.up();
         let after = node.wait("web", 20, |pod| {
-            !pod["status"]["containerStatuses"].is_null()
+            container_status(pod, "main")["state"]["running"].is_object()
         });
         assert_eq!(identity(&after), identity(&before));
         assert!(

@@ -125,7 +125,7 @@ fn phases_follow_exit_codes_and_the_last_words_are_kept() {
         "bye",
     );
     check("bad", "exit 3", "Failed", 3, "");
-    check("killed", "kill -9 $$", "Failed", 137, "");
+    check("killed", "sh -c 'kill -9 $$$$'; exit $?", "Failed", 137, "");
 }
 
 #[test]

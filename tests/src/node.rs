@@ -309,6 +309,23 @@ impl Node {
         crate::assert_eventually!(5, self.pid_of(daemon).is_none(), "{daemon} is gone");
     }
 
+    /// Waits until what the kubelet knows is on disk: nothing was written for a while. What it
+    /// learned in the last tenth of a second may be learned anew after a kill.
+    ///
+    /// # Panics
+    /// When it does not come to rest.
+    pub fn wait_saved(&self) {
+        let state = self.layout.kubelet_state().join("pods");
+        let quiet = || {
+            let files = fs::read_dir(&state).into_iter().flatten().flatten();
+            let written = files.filter_map(|file| file.metadata().ok()?.modified().ok());
+            let ages = written.map(|time| time.elapsed().unwrap_or_default());
+            ages.min()
+                .is_none_or(|age| age > Duration::from_millis(500))
+        };
+        crate::assert_eventually!(30, quiet(), "{} comes to rest", state.display());
+    }
+
     /// The text of a container's current log.
     #[must_use]
     pub fn log(&self, pod: &Value, container: &str) -> String {

@@ -6,7 +6,7 @@
 use keelson_netlink::nft::{Element, Firewall, element};
 use keelson_netlink::{Errno, Error, Message};
 
-use crate::owner::network_key;
+use crate::owner::{network_key, port_network};
 use crate::plan::claim::{Claim, Table, first_missing};
 use crate::plan::ruleset::{ADDRESSES, FRAMES};
 use crate::wire::error_code::{Code, Failure, Outcome};
@@ -99,9 +99,11 @@ pub fn remove(table: &Table) -> Outcome<()> {
 /// # Errors
 /// When the kernel refuses.
 pub fn forget_network(network: &str) -> Outcome<()> {
-    let key = network_key(network);
+    let keys = [network_key(network), network_key(&port_network(network))];
     for table in [&ADDRESSES, &FRAMES] {
-        release(table, |comment| comment.starts_with(&key))?;
+        release(table, |comment| {
+            keys.iter().any(|key| comment.starts_with(key))
+        })?;
         let mut firewall = Firewall::open()?;
         let in_use = held(&mut firewall, table)?
             .iter()

@@ -7,7 +7,7 @@ use super::{Plugin, all, not_available};
 use crate::apply::netns::World;
 use crate::apply::{firewall, sysctl};
 use crate::observe;
-use crate::owner::{Owner, network_key};
+use crate::owner::{Owner, network_key, port_network};
 use crate::plan::ruleset::ADDRESSES;
 use crate::plan::{Setting, port_map};
 use crate::wire::config::Input;
@@ -73,7 +73,7 @@ impl Plugin for PortMap {
 
 /// Releases the elements that no valid attachment of this plugin in this network owns.
 fn collect(input: &Input) -> Outcome<()> {
-    let network = port_network(input);
+    let network = port_network(&input.network);
     let prefix = network_key(&network);
     let owners: Vec<Owner> = input
         .keep()?
@@ -86,12 +86,7 @@ fn collect(input: &Input) -> Outcome<()> {
 }
 
 fn owner(input: &Input, env: &Env) -> Owner {
-    Owner::new(&port_network(input), &env.attachment)
-}
-
-/// Ports and masquerading are released apart, so they are owned apart.
-fn port_network(input: &Input) -> String {
-    format!("{}/ports", input.network)
+    Owner::new(&port_network(&input.network), &env.attachment)
 }
 
 /// Lets 127.0.0.1 reach the container: its packets may leave by the container's bridge.

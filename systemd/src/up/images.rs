@@ -6,10 +6,16 @@ use crate::files;
 use crate::layout::Layout;
 use crate::preflight::in_path;
 use keelson_cri::config::ImageSpec;
-use keelson_cri::containerd::import::{Options, import};
+use keelson_cri::containerd::import::{ImportError, Options, import};
 use keelson_cri::image::{Archive, Layer, Settings, build, pause};
 use keelson_cri::{Client, Deadlines, Endpoint};
 use std::path::Path;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often an import is tried, and the pause between.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Has the pause image.
 pub(super) async fn pause(layout: &Layout) -> Result<Outcome, UpError> {
@@ -59,12 +65,30 @@ async fn have(
     if client.image_status(spec).await?.is_some() {
         return Ok(Outcome::There);
     }
-    let archive = make()?;
+    import_patiently(&client, name, &make()?).await?;
+    Ok(Outcome::Done)
+}
+
+/// Imports an image. A containerd under load that has only just started sometimes does not find
+/// the stream which it has acknowledged, so a failure is tried again.
+async fn import_patiently(
+    client: &Client,
+    name: &str,
+    archive: &Archive,
+) -> Result<(), ImportError> {
     // There is no registry to fetch it from again: it must not be collected.
     let options = Options {
         pinned: true,
         ..Options::default()
     };
-    import(&client, name, archive.bytes(), &options).await?;
-    Ok(Outcome::Done)
+    for _ in 1..ATTEMPTS {
+        if import(client, name, archive.bytes(), &options)
+            .await
+            .is_ok()
+        {
+            return Ok(());
+        }
+        sleep(PAUSE).await;
+    }
+    import(client, name, archive.bytes(), &options).await
 }
