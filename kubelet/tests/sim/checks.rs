@@ -21,6 +21,8 @@ pub struct Checks {
     pub hook_failed: BTreeSet<Arc<str>>,
     /// Containers that the runtime lost track of.
     pub lost: BTreeSet<Arc<str>>,
+    /// Names of which a container was removed by somebody else: nobody knows how it ended.
+    pub vanished: BTreeSet<Arc<str>>,
     /// Containers killed to be made anew: their names start again whatever their policy.
     excused: BTreeSet<Arc<str>>,
     /// Containers that were started in truth, by sandbox and name.
@@ -155,7 +157,7 @@ impl Checks {
         let Some(newest) = newest.filter(|c| c.state == ContainerState::Exited) else {
             return;
         };
-        let excused = self.excused.contains(&newest.id);
+        let excused = self.excused.contains(&newest.id) || self.vanished.contains(&spec.name);
         let rerun = spec.role == Role::Init && newest.sandbox != *sandbox;
         let allowed = restarts_after(spec, newest.exit_code) || rerun || excused;
         let (name, code) = (&spec.name, newest.exit_code);

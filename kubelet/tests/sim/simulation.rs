@@ -138,6 +138,7 @@ impl Simulation {
                 Storm::TrackLost,
                 Storm::OutOfMemory,
                 Storm::OutOfMemory,
+                Storm::Vanish,
                 Storm::Edit,
                 Storm::Delete(grace),
                 Storm::Evict,

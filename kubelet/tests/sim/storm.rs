@@ -20,6 +20,8 @@ pub enum Storm {
     SandboxDies,
     TrackLost,
     OutOfMemory,
+    /// Somebody removes a container behind the agent's back.
+    Vanish,
     Edit,
     Delete(u64),
     Evict,
@@ -63,6 +65,7 @@ impl Simulation {
                     self.ends(&id, 137);
                 }
             }
+            Storm::Vanish => self.vanish(),
             Storm::Edit if self.deleted.is_none() => {
                 pods::edit(&mut self.rng, &mut self.spec, self.now);
                 (self.agent.pod, self.agent.spec) = pod_of(&self.spec, self.seed);
@@ -110,6 +113,18 @@ impl Simulation {
             self.agent.stop(self.now, grace, None);
         }
         self.decide();
+    }
+
+    fn vanish(&mut self) {
+        let all: Vec<Arc<str>> = self.world.containers.iter().map(|c| c.id.clone()).collect();
+        if all.is_empty() {
+            return;
+        }
+        let id = self.rng.pick(&all);
+        self.ends(&id, 137);
+        let name = self.world.container(&id).map(|c| c.name.clone());
+        self.checks.vanished.extend(name);
+        self.world.containers.retain(|c| c.id != id);
     }
 
     pub(super) fn sandbox_dies(&mut self) {
