@@ -259,7 +259,7 @@ async fn cgroups(
 }
 
 fn restore(store: &Store, journal: &Journal) -> Result<Records, CheckpointError> {
-    let (saved, damaged) = store.load()?;
+    let (saved, damaged) = store.load(clock::now())?;
     for error in damaged {
         let at = clock::now().wall;
         journal.record_node(at, Kind::Warning, "CheckpointDamaged", &error.to_string());

@@ -1,8 +1,7 @@
 //! What survives a restart of the agent: per accepted pod its manifest and its memory.
 //!
 //! `STATE/pods/UID.json`, written by temporary file, fsync and rename. Times in it are in the clock
-//! since boot, so the boot id goes with them: after a reboot the memory of a pod is dropped and
-//! only its manifest counts.
+//! since boot, so the boot id goes with them: after a reboot they are set anew.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,7 +11,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DesiredPod, PodMemory, PodOrigin, PodUid};
+use crate::model::{DesiredPod, Now, PodMemory, PodOrigin, PodUid};
 
 /// What a checkpoint brings back.
 type Saved = (DesiredPod, PodMemory);
@@ -94,11 +93,12 @@ impl Store {
         self.boot_id.clone()
     }
 
-    /// Every record, and what could not be read. A memory from an earlier boot comes back empty.
+    /// Every record, and what could not be read. A memory from an earlier boot forgets what ended
+    /// with it: back-offs, probes, kills.
     ///
     /// # Errors
     /// [`CheckpointError::File`] when the directory itself can't be read.
-    pub fn load(&self) -> Result<(Vec<Saved>, Vec<CheckpointError>), CheckpointError> {
+    pub fn load(&self, now: Now) -> Result<(Vec<Saved>, Vec<CheckpointError>), CheckpointError> {
         let entries =
             fs::read_dir(&self.pods).map_err(|e| file("read directory", &self.pods, e))?;
         let (mut good, mut bad) = (Vec::new(), Vec::new());
@@ -107,7 +107,7 @@ impl Store {
             if path.extension().is_none_or(|e| e != "json") {
                 continue;
             }
-            match self.load_one(&path) {
+            match self.load_one(&path, now) {
                 Ok(record) => good.push(record),
                 Err(error) => bad.push(error),
             }
@@ -115,7 +115,7 @@ impl Store {
         Ok((good, bad))
     }
 
-    fn load_one(&self, path: &Path) -> Result<Saved, CheckpointError> {
+    fn load_one(&self, path: &Path, now: Now) -> Result<Saved, CheckpointError> {
         let bytes = fs::read(path).map_err(|e| file("read", path, e))?;
         let record: Record =
             serde_json::from_slice(&bytes).map_err(|source| CheckpointError::Damaged {
@@ -123,10 +123,10 @@ impl Store {
                 source,
             })?;
         let uid = path.file_stem().unwrap_or_default().to_string_lossy();
-        let memory = match record.boot_id == self.boot_id {
-            true => record.memory,
-            false => PodMemory::default(),
-        };
+        let mut memory = record.memory;
+        if record.boot_id != self.boot_id {
+            memory.after_reboot(now);
+        }
         Ok((
             DesiredPod {
                 uid: PodUid::from(uid.as_ref()),
@@ -232,11 +232,21 @@ fn hold_lock(dir: &Path) -> Result<fs::File, CheckpointError> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::model::Mono;
+
+    const NOW: Now = Now {
+        mono: Mono(100),
+        wall: Timestamp::UNIX_EPOCH,
+    };
 
     fn record(boot_id: &str) -> Record {
         let mut memory = PodMemory::default();
-        memory.containers.insert("web".into(), Default::default());
+        let container = memory.containers.entry("web".into()).or_default();
+        container.restarts = 3;
+        container.crash_backoff.until = Mono(9000);
         Record {
             boot_id: boot_id.into(),
             origin: PodOrigin::File("/m/web.yaml".into()),
@@ -266,11 +276,13 @@ mod tests {
         store
             .save(&"earlier".into(), &record("another boot"))
             .unwrap();
-        let (records, bad) = store.load().unwrap();
+        let (records, bad) = store.load(NOW).unwrap();
         assert!(bad.is_empty());
         for (pod, memory) in records {
-            let kept = !memory.containers.is_empty();
-            assert_eq!(kept, pod.uid.as_str() == "same", "{}", pod.uid);
+            let container = &memory.containers["web"];
+            assert_eq!(container.restarts, 3, "{}", pod.uid);
+            let waits = container.crash_backoff.until == Mono(9000);
+            assert_eq!(waits, pod.uid.as_str() == "same", "{}", pod.uid);
         }
     }
 
@@ -282,7 +294,7 @@ mod tests {
             .save(&"good".into(), &record(&store.boot_id()))
             .unwrap();
         fs::write(dir.path().join("pods/bad.json"), b"{\"boot").unwrap();
-        let (records, bad) = store.load().unwrap();
+        let (records, bad) = store.load(NOW).unwrap();
         assert_eq!((records.len(), bad.len()), (1, 1));
         assert!(bad[0].to_string().contains("bad.json"));
         store.remove(&"good".into()).unwrap();

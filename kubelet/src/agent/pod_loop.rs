@@ -300,14 +300,14 @@ impl PodLoop {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Lists one pod in full, however long that takes; what it shows comes back as an event, after
-    /// `first`.
-    pub(super) fn list(&mut self, uid: &PodUid, first: Option<Event>) {
+    /// Lists one pod in full, however long that takes; what it shows comes back as an event, before
+    /// `then`.
+    pub(super) fn list(&mut self, uid: &PodUid, then: Option<Event>) {
         let (executor, of) = (self.parts.executor.clone(), uid.clone());
         self.unlisted.insert(uid.clone());
         let handle = self.running.spawn(async move {
             let listed = executor.list_until_told(&of).await;
-            first.into_iter().chain([listed]).collect()
+            [listed].into_iter().chain(then).collect()
         });
         self.handles.insert(handle.id(), (uid.clone(), None));
     }

@@ -86,6 +86,7 @@ fn write(store: &Store, batch: Batch) -> (Batch, Vec<CheckpointError>) {
 mod tests {
     use super::*;
     use crate::model::{PodMemory, PodOrigin};
+    use crate::observe::clock;
 
     fn record(store: &Store) -> Record {
         Record {
@@ -105,7 +106,7 @@ mod tests {
         saver.save("b".into(), record(&store));
         saver.forget("b".into());
         assert!(saver.flush(&store).await.is_empty());
-        let (records, _) = store.load().unwrap();
+        let (records, _) = store.load(clock::now()).unwrap();
         let uids: Vec<_> = records.iter().map(|(pod, _)| pod.uid.to_string()).collect();
         assert_eq!(uids, ["a"]);
     }
@@ -120,7 +121,7 @@ mod tests {
         assert_eq!(saver.flush(&store).await.len(), 1);
         std::fs::create_dir(dir.path().join("pods")).unwrap();
         assert!(saver.flush(&store).await.is_empty());
-        assert_eq!(store.load().unwrap().0.len(), 1);
+        assert_eq!(store.load(clock::now()).unwrap().0.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,6 +139,6 @@ mod tests {
         std::fs::create_dir(&pods).unwrap();
         tokio::time::sleep(AGAIN * 2).await;
         writer.abort();
-        assert_eq!(store.load().unwrap().0.len(), 1);
+        assert_eq!(store.load(clock::now()).unwrap().0.len(), 1);
     }
 }
