@@ -8,8 +8,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::agent;
 use crate::config::{self, Config, ConfigError, support};
+use crate::{agent, allocator};
 
 /// The agent is one thread; blocking file work gets a few more, for a moment.
 const BLOCKING_THREADS: usize = 4;
@@ -36,6 +36,7 @@ pub fn main(args: &[OsString], ready: fn()) -> ExitCode {
         print!("{}", support::render());
         return ExitCode::SUCCESS;
     }
+    allocator::settle();
     start_log(config.options.verbosity);
     for warning in warnings {
         tracing::warn!("{warning}");

@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod agent;
+pub mod allocator;
 pub mod cgroup;
 pub mod checkpoint;
 pub mod collect;
