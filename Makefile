@@ -2,7 +2,7 @@
 #   make up     this machine becomes a node that runs a two-pod demo
 #   make down   and is as before
 SHELL := /bin/sh
-target := $(or $(CARGO_TARGET_DIR),target)
+target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 binary := $(target)/release/keelson
 manifests ?=
 
@@ -13,7 +13,7 @@ up: prepare build runtime
 
 down:
 	@if [ -x $(binary) ]; then $(binary) down; \
-	elif [ -x /opt/keelson/bin/keelson ]; then /opt/keelson/bin/keelson down; \
+	elif [ -x /var/lib/keelson/bin/keelson ]; then /var/lib/keelson/bin/keelson down; \
 	else echo "nothing to take down: keelson was never built here"; fi
 
 # What building and running need, installed where it is missing.
@@ -28,26 +28,26 @@ runtime: prepare
 
 # Static: it runs on any Linux. Only the last crate is built anew for that.
 build: prepare
-	. systemd/rust-env.sh && cargo rustc --locked --release --bin keelson -- -C target-feature=+crt-static
+	. systemd/rust-env.sh && cargo rustc --locked --target-dir $(target) --release --bin keelson -- -C target-feature=+crt-static
 
 # Formatting, lints, then the architecture: arrows, purity, budgets, licences, documents.
 check: prepare
 	. systemd/rust-env.sh && cargo fmt --all --check
-	. systemd/rust-env.sh && cargo clippy --locked --workspace --all-targets -- -D warnings
-	. systemd/rust-env.sh && cargo test --locked -p keelson-tests --test architecture
+	. systemd/rust-env.sh && cargo clippy --locked --target-dir $(target) --workspace --all-targets -- -D warnings
+	. systemd/rust-env.sh && cargo test --locked --target-dir $(target) -p keelson-tests --test architecture
 
 # Tiers pure and sim, then node (which needs root and says so).
 test: prepare-tests build runtime
-	. systemd/rust-env.sh && tests/run.sh
+	. systemd/rust-env.sh && CARGO_TARGET_DIR=$(target) tests/run.sh
 
 test-node: prepare-tests build runtime
-	. systemd/rust-env.sh && tests/run.sh node
+	. systemd/rust-env.sh && CARGO_TARGET_DIR=$(target) tests/run.sh node
 
 test-vm:
 	@echo "make test-vm is not supported yet: the tier of whole virtual machines is not built"; exit 2
 
 bench: prepare-tests build runtime
-	. systemd/rust-env.sh && tests/run.sh bench
+	. systemd/rust-env.sh && CARGO_TARGET_DIR=$(target) tests/run.sh bench
 
 clean:
 	cargo clean

@@ -66,5 +66,5 @@ install ca-certificates curl xz-utils gcc libc6-dev busybox-static debian-archiv
 command -v gpgv >/dev/null || command -v sqv >/dev/null || install gpgv
 rust
 if [ "${1:-}" = tests ]; then
-    install iproute2 util-linux
+    install iproute2 util-linux nftables
 fi

@@ -39,18 +39,18 @@ run() { # log, command...
 
 if [ "$mode" = all ]; then
     say "tiers pure and sim"
-    run "$logs/pure" cargo test --locked --workspace --no-fail-fast
+    run "$logs/pure" cargo test --locked --target-dir "$target" --workspace --no-fail-fast
 fi
 
 KEELSON_TEST_KEELSON=$target/release/keelson
 export KEELSON_TEST_KEELSON
 if [ "$(id -u)" != 0 ]; then
-    listed=$(cargo test --locked --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
+    listed=$(cargo test --locked --target-dir "$target" --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
     say "tier node skipped: it makes namespaces and starts containers, which needs root"
     skipped=$((skipped + listed))
 elif [ "$mode" = bench ]; then
-    cargo bench --locked -p keelson-tests --no-run
-    isolated cargo bench --locked --offline -p keelson-tests
+    cargo bench --locked --target-dir "$target" -p keelson-tests --no-run
+    isolated cargo bench --locked --target-dir "$target" --offline -p keelson-tests
     exit
 else
     say "tier node"
@@ -59,9 +59,9 @@ else
     KEELSON_TEST_SKIPS=$logs/skips
     export KEELSON_TEST_CONTAINERD_BIN KEELSON_TEST_GO_CNI_BIN KEELSON_TEST_SKIPS
     : >"$KEELSON_TEST_SKIPS"
-    listed=$(cargo test --locked --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
+    listed=$(cargo test --locked --target-dir "$target" --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
     before=$((passed + failed))
-    run "$logs/node" isolated cargo test --locked --offline --workspace --no-fail-fast -- --ignored
+    run "$logs/node" isolated cargo test --locked --target-dir "$target" --offline --workspace --no-fail-fast -- --ignored
     ran=$((passed + failed - before))
     told=$(wc -l <"$KEELSON_TEST_SKIPS")
     passed=$((passed - told))
