@@ -5,7 +5,7 @@
 //! calling thread into a fresh one and refuses to go on where that did not happen.
 
 use std::cell::Cell;
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use keelson_netlink::route::path;
 use keelson_netlink::{Cidr, Message, NetNs, Protocol, Socket};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_millis(800);
 const ATTEMPTS: u32 = 6;
@@ -430,10 +431,10 @@ pub fn tcp(from: &impl Place, to: SocketAddr, server: &impl Place, port: u16) ->
     } else {
         IpAddr::from([0_u8; 4])
     };
-    let listener = server.at(|| TcpListener::bind((wildcard, port)).expect("listen"));
+    let listener = server.at(|| bound(|| TcpListener::bind((wildcard, port))));
     let mut client = from.at(|| TcpStream::connect_timeout(&to, PATIENCE)).ok()?;
     listener.set_nonblocking(true).expect("nonblocking");
-    let (mut served, peer) = listener.accept().ok()?;
+    let (mut served, peer) = while_it_says(ErrorKind::WouldBlock, || listener.accept()).ok()?;
     served.set_nonblocking(false).expect("blocking");
     served.write_all(b"x").ok()?;
     client.set_read_timeout(Some(PATIENCE)).expect("timeout");
@@ -441,12 +442,31 @@ pub fn tcp(from: &impl Place, to: SocketAddr, server: &impl Place, port: u16) ->
     Some(peer.ip())
 }
 
+/// Binds, waiting for a port that is on its way out: a process that another test of this binary is
+/// just starting holds copies of all our sockets between its fork and its exec.
+fn bound<T>(bind: impl Fn() -> io::Result<T>) -> T {
+    while_it_says(ErrorKind::AddrInUse, bind).expect("a free port")
+}
+
+/// Repeats what answers with this error, for as long as our patience lasts.
+fn while_it_says<T>(passing: ErrorKind, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match act() {
+            Err(error) if error.kind() == passing && Instant::now() < deadline => {
+                thread::yield_now();
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// An end of a UDP conversation.
 ///
 /// # Panics
 /// Where the port is taken.
 pub fn udp_socket(at: &impl Place, addr: SocketAddr) -> UdpSocket {
-    let socket = at.at(|| UdpSocket::bind(addr).expect("bind"));
+    let socket = at.at(|| bound(|| UdpSocket::bind(addr)));
     socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
     socket
 }
