@@ -22,8 +22,9 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-const PATIENCE: Duration = Duration::from_millis(800);
-const ATTEMPTS: u32 = 6;
+/// Long enough for a busy machine, short enough for the cases that wait for nothing to happen.
+const PATIENCE: Duration = Duration::from_secs(3);
+const ATTEMPTS: u32 = 3;
 const REFERENCE: &str = "/usr/lib/cni";
 
 /// Which plugins a case runs on.
