@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("keelson-cri-fake", &["keelson-cri"]),
     ("keelson-kubelet", &["keelson-api", "keelson-cri"]),
     ("keelson-netlink", &[]),
+    ("keelson-store", &[]),
     // Never shipped; the harness asks the bootstrap crate where things are, and is its own
     // multi-call binary of CNI plugins.
     (
