@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("keelson-kubelet", &["keelson-api", "keelson-cri"]),
     ("keelson-netlink", &[]),
     ("keelson-store", &[]),
+    ("keelson-schema", &["keelson-api"]),
     // Never shipped; the harness asks the bootstrap crate where things are, and is its own
     // multi-call binary of CNI plugins.
     (

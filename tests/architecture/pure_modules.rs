@@ -9,6 +9,7 @@ const PURE: &[&str] = &[
     "cni/src/ipam/range",
     "cni/src/ipam/allocator",
     "control/api/src",
+    "control/schema/src",
     "kubelet/src/admit",
     "kubelet/src/cgroup/plan",
     "kubelet/src/config/drop_in",

@@ -1,0 +1,11 @@
+//! What the API serves, and how it treats what it is sent: resources, types, defaults,
+//! validation, patches, ownership of fields, printing.
+//!
+//! Everything here is pure: a request's object comes in as a `serde_json::Value`, an object or a
+//! list of problems goes out. Nothing in this crate reads a clock, a file or a socket; time comes
+//! in as a value. Built-in kinds and custom ones go through the same engine.
+
+pub mod columns;
+pub mod resource_table;
+pub mod schema;
+pub mod strategy;

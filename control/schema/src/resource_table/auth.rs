@@ -1,0 +1,60 @@
+//! Who may do what: authentication, authorization, RBAC, certificates.
+
+use super::{Resource, Scope, Verbs};
+use crate::strategy::{NameForm, Strategy};
+
+const AUTHENTICATION: (&str, &str) = ("authentication.k8s.io", "v1");
+const AUTHORIZATION: (&str, &str) = ("authorization.k8s.io", "v1");
+const RBAC: (&str, &str) = ("rbac.authorization.k8s.io", "v1");
+const CERTIFICATES: (&str, &str) = ("certificates.k8s.io", "v1");
+
+const ROLES: Strategy = Strategy {
+    name: NameForm::PathSegment,
+    create_on_update: true,
+    ..Strategy::PLAIN
+};
+
+pub(super) fn rows() -> Vec<Resource> {
+    let mut rows = reviews();
+    rows.extend([
+        Resource::cluster(RBAC, "ClusterRole", "clusterroles").strategy(ROLES),
+        Resource::cluster(RBAC, "ClusterRoleBinding", "clusterrolebindings").strategy(ROLES),
+        Resource::namespaced(RBAC, "Role", "roles").strategy(ROLES),
+        Resource::namespaced(RBAC, "RoleBinding", "rolebindings").strategy(ROLES),
+        Resource::cluster(
+            CERTIFICATES,
+            "CertificateSigningRequest",
+            "certificatesigningrequests",
+        )
+        .short(&["csr"])
+        .selectable(&["spec.signerName"])
+        .part("approval", Verbs::CHANGE)
+        .status(),
+    ]);
+    rows
+}
+
+fn reviews() -> Vec<Resource> {
+    let cluster = |group, kind, plural| Resource::review(Scope::Cluster, group, kind, plural);
+    vec![
+        cluster(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews"),
+        cluster(AUTHENTICATION, "TokenReview", "tokenreviews"),
+        Resource::review(
+            Scope::Namespaced,
+            AUTHORIZATION,
+            "LocalSubjectAccessReview",
+            "localsubjectaccessreviews",
+        ),
+        cluster(
+            AUTHORIZATION,
+            "SelfSubjectAccessReview",
+            "selfsubjectaccessreviews",
+        ),
+        cluster(
+            AUTHORIZATION,
+            "SelfSubjectRulesReview",
+            "selfsubjectrulesreviews",
+        ),
+        cluster(AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews"),
+    ]
+}

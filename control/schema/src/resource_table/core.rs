@@ -1,0 +1,217 @@
+//! The core group, events and leases' relatives: pods and all that is around them.
+
+use super::{Resource, Scope, Verbs};
+use crate::strategy::{NameForm, Strategy};
+
+const V1: (&str, &str) = ("", "v1");
+
+const PLAIN: Strategy = Strategy::PLAIN;
+
+pub(super) fn rows() -> Vec<Resource> {
+    let mut rows = vec![pods(), nodes(), namespaces(), services()];
+    rows.extend(configuration());
+    rows.extend(volumes());
+    rows.extend(limits());
+    rows.extend(endpoints_and_events());
+    rows.extend(oddities());
+    rows
+}
+
+fn pods() -> Resource {
+    Resource::namespaced(V1, "Pod", "pods")
+        .short(&["po"])
+        .categories(&["all"])
+        .selectable(&[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.podIPs",
+            "status.nominatedNodeName",
+        ])
+        .action("attach", ("", "v1", "PodAttachOptions"), Verbs::STREAM)
+        .action("binding", ("", "v1", "Binding"), Verbs::CREATE)
+        .part("ephemeralcontainers", Verbs::CHANGE)
+        .action("eviction", ("policy", "v1", "Eviction"), Verbs::CREATE)
+        .action("exec", ("", "v1", "PodExecOptions"), Verbs::STREAM)
+        .part("log", Verbs::GET)
+        .action(
+            "portforward",
+            ("", "v1", "PodPortForwardOptions"),
+            Verbs::STREAM,
+        )
+        .action("proxy", ("", "v1", "PodProxyOptions"), Verbs::PROXY)
+        .part("resize", Verbs::CHANGE)
+        .status()
+        .strategy(Strategy {
+            generation: true,
+            ..PLAIN
+        })
+}
+
+fn nodes() -> Resource {
+    Resource::cluster(V1, "Node", "nodes")
+        .short(&["no"])
+        .selectable(&["spec.unschedulable"])
+        .action("proxy", ("", "v1", "NodeProxyOptions"), Verbs::PROXY)
+        .status()
+}
+
+fn namespaces() -> Resource {
+    use super::Verb::{Create, Delete, Get, List, Patch, Update, Watch};
+    Resource::cluster(V1, "Namespace", "namespaces")
+        .verbs(Verbs::of(&[
+            Create, Delete, Get, List, Patch, Update, Watch,
+        ]))
+        .short(&["ns"])
+        .selectable(&["status.phase"])
+        .part("finalize", Verbs::UPDATE)
+        .status()
+        .strategy(Strategy {
+            name: NameForm::Label,
+            ..PLAIN
+        })
+}
+
+fn services() -> Resource {
+    Resource::namespaced(V1, "Service", "services")
+        .short(&["svc"])
+        .categories(&["all"])
+        .selectable(&["spec.clusterIP", "spec.type"])
+        .action("proxy", ("", "v1", "ServiceProxyOptions"), Verbs::PROXY)
+        .status()
+        .strategy(Strategy {
+            name: NameForm::Label1035,
+            create_on_update: true,
+            ..PLAIN
+        })
+}
+
+fn configuration() -> Vec<Resource> {
+    vec![
+        Resource::namespaced(V1, "ConfigMap", "configmaps").short(&["cm"]),
+        Resource::namespaced(V1, "Secret", "secrets").selectable(&["type"]),
+        Resource::namespaced(V1, "ServiceAccount", "serviceaccounts")
+            .short(&["sa"])
+            .action(
+                "token",
+                ("authentication.k8s.io", "v1", "TokenRequest"),
+                Verbs::CREATE,
+            ),
+    ]
+}
+
+fn volumes() -> Vec<Resource> {
+    vec![
+        Resource::cluster(V1, "PersistentVolume", "persistentvolumes")
+            .short(&["pv"])
+            .status(),
+        Resource::namespaced(V1, "PersistentVolumeClaim", "persistentvolumeclaims")
+            .short(&["pvc"])
+            .status(),
+    ]
+}
+
+fn limits() -> Vec<Resource> {
+    vec![
+        Resource::namespaced(V1, "LimitRange", "limitranges")
+            .short(&["limits"])
+            .strategy(Strategy {
+                create_on_update: true,
+                ..PLAIN
+            }),
+        Resource::namespaced(V1, "ResourceQuota", "resourcequotas")
+            .short(&["quota"])
+            .status(),
+    ]
+}
+
+const EVENT_FIELDS: &[&str] = &[
+    "involvedObject.kind",
+    "involvedObject.namespace",
+    "involvedObject.name",
+    "involvedObject.uid",
+    "involvedObject.apiVersion",
+    "involvedObject.resourceVersion",
+    "involvedObject.fieldPath",
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+];
+
+const NEW_EVENT_FIELDS: &[&str] = &[
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "regarding.uid",
+    "regarding.apiVersion",
+    "regarding.resourceVersion",
+    "regarding.fieldPath",
+    "reason",
+    "reportingController",
+    "type",
+];
+
+fn endpoints_and_events() -> Vec<Resource> {
+    vec![
+        Resource::namespaced(V1, "Endpoints", "endpoints")
+            .short(&["ep"])
+            .strategy(Strategy {
+                create_on_update: true,
+                ..PLAIN
+            }),
+        Resource::namespaced(V1, "Event", "events")
+            .short(&["ev"])
+            .selectable(EVENT_FIELDS)
+            .relaxed()
+            .strategy(Strategy {
+                create_on_update: true,
+                ..PLAIN
+            }),
+        Resource::namespaced(("events.k8s.io", "v1"), "Event", "events")
+            .short(&["ev"])
+            .selectable(NEW_EVENT_FIELDS)
+            .relaxed()
+            .stored_as("", "v1")
+            .strategy(Strategy {
+                create_on_update: true,
+                ..PLAIN
+            }),
+        Resource::namespaced(
+            ("discovery.k8s.io", "v1"),
+            "EndpointSlice",
+            "endpointslices",
+        )
+        .strategy(Strategy {
+            generation: true,
+            ..PLAIN
+        }),
+    ]
+}
+
+fn oddities() -> Vec<Resource> {
+    vec![
+        Resource::namespaced(V1, "PodTemplate", "podtemplates").strategy(Strategy {
+            generation: true,
+            ..PLAIN
+        }),
+        Resource::namespaced(V1, "ReplicationController", "replicationcontrollers")
+            .short(&["rc"])
+            .categories(&["all"])
+            .selectable(&["status.replicas"])
+            .scale()
+            .status()
+            .strategy(Strategy {
+                generation: true,
+                ..PLAIN
+            }),
+        Resource::review(Scope::Namespaced, V1, "Binding", "bindings"),
+        Resource::cluster(V1, "ComponentStatus", "componentstatuses")
+            .verbs(Verbs::READ)
+            .short(&["cs"]),
+    ]
+}
