@@ -6,6 +6,8 @@
 //! in as a value. Built-in kinds and custom ones go through the same engine.
 
 pub mod columns;
+pub mod decode;
+pub mod discovery;
 pub mod resource_table;
 pub mod schema;
 pub mod strategy;

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-pub use row::{Durability, Resource, Scope, Subresource, Verb, Verbs};
+pub use row::{Durability, Resource, Scope, Subresource, Verb, Verbs, row_api_version};
 
 /// Text that is a constant for built-in kinds and owned for custom ones.
 pub type Name = Cow<'static, str>;

@@ -321,7 +321,7 @@ impl Resource {
     /// `apiVersion` of objects in this resource: `v1`, `apps/v1`.
     #[must_use]
     pub fn api_version(&self) -> String {
-        api_version(&self.group, &self.version)
+        row_api_version(&self.group, &self.version)
     }
 
     /// The plural with its group, as errors name it: `deployments.apps`, `pods`.
@@ -364,7 +364,7 @@ impl Resource {
 
 /// `apiVersion` for a group and a version.
 #[must_use]
-pub fn api_version(group: &str, version: &str) -> String {
+pub fn row_api_version(group: &str, version: &str) -> String {
     if group.is_empty() {
         version.to_owned()
     } else {
