@@ -10,6 +10,7 @@ mod tree;
 
 use std::fmt;
 
+pub(crate) use conform::format_time;
 pub use conform::{conform, conform_lenient};
 pub use tree::{Parsed, parse};
 

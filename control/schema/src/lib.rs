@@ -5,9 +5,12 @@
 //! list of problems goes out. Nothing in this crate reads a clock, a file or a socket; time comes
 //! in as a value. Built-in kinds and custom ones go through the same engine.
 
+pub mod apply;
 pub mod columns;
 pub mod decode;
+pub mod defaults;
 pub mod discovery;
 pub mod resource_table;
 pub mod schema;
 pub mod strategy;
+pub mod write;

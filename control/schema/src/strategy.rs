@@ -26,6 +26,12 @@ pub struct Strategy {
     pub name: NameForm,
     /// Whether a change of anything but metadata and status counts `metadata.generation` up.
     pub generation: bool,
+    /// Whether a change of annotations counts too.
+    pub annotations_count: bool,
+    /// Whether an object may be created with a status.
+    pub keeps_status: bool,
+    /// Whether labels, owners and finalizers can't be changed through the status.
+    pub keeps_metadata_on_status: bool,
     /// Whether an update may create the object, as upstream allows for a few kinds.
     pub create_on_update: bool,
     /// Whether an update without `resourceVersion` is taken.
@@ -66,6 +72,9 @@ impl Strategy {
         prepare_update: nothing_changed,
         name: NameForm::Subdomain,
         generation: false,
+        annotations_count: false,
+        keeps_status: false,
+        keeps_metadata_on_status: false,
         create_on_update: false,
         unconditional_update: true,
     };

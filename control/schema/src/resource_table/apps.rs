@@ -1,6 +1,7 @@
 //! Workloads: `apps`, `batch`, `autoscaling`.
 
 use super::Resource;
+use crate::defaults::apps;
 use crate::strategy::Strategy;
 
 const APPS: (&str, &str) = ("apps", "v1");
@@ -8,6 +9,7 @@ const BATCH: (&str, &str) = ("batch", "v1");
 
 const COUNTED: Strategy = Strategy {
     generation: true,
+    keeps_metadata_on_status: true,
     ..Strategy::PLAIN
 };
 
@@ -15,17 +17,23 @@ pub(super) fn rows() -> Vec<Resource> {
     let mut rows = vec![
         Resource::namespaced(APPS, "ControllerRevision", "controllerrevisions"),
         Resource::namespaced(APPS, "DaemonSet", "daemonsets")
+            .defaults(apps::daemon_set)
             .short(&["ds"])
             .categories(&["all"])
             .status()
             .strategy(COUNTED),
         Resource::namespaced(APPS, "Deployment", "deployments")
+            .defaults(apps::deployment)
             .short(&["deploy"])
             .categories(&["all"])
             .scale()
             .status()
-            .strategy(COUNTED),
+            .strategy(Strategy {
+                annotations_count: true,
+                ..COUNTED
+            }),
         Resource::namespaced(APPS, "ReplicaSet", "replicasets")
+            .defaults(apps::replica_set)
             .short(&["rs"])
             .categories(&["all"])
             .selectable(&["status.replicas"])
@@ -33,6 +41,7 @@ pub(super) fn rows() -> Vec<Resource> {
             .status()
             .strategy(COUNTED),
         Resource::namespaced(APPS, "StatefulSet", "statefulsets")
+            .defaults(apps::stateful_set)
             .short(&["sts"])
             .categories(&["all"])
             .scale()
@@ -47,11 +56,13 @@ pub(super) fn rows() -> Vec<Resource> {
 fn batch() -> Vec<Resource> {
     vec![
         Resource::namespaced(BATCH, "CronJob", "cronjobs")
+            .defaults(apps::cron_job)
             .short(&["cj"])
             .categories(&["all"])
             .status()
             .strategy(COUNTED),
         Resource::namespaced(BATCH, "Job", "jobs")
+            .defaults(apps::job)
             .categories(&["all"])
             .selectable(&["status.successful"])
             .status()
@@ -70,5 +81,10 @@ fn autoscaling() -> Vec<Resource> {
         .categories(&["all"])
         .status()
     };
-    vec![row("v2"), row("v1").stored_as("autoscaling", "v2")]
+    vec![
+        row("v2").defaults(apps::autoscaler),
+        row("v1")
+            .defaults(apps::autoscaler_v1)
+            .stored_as("autoscaling", "v2"),
+    ]
 }

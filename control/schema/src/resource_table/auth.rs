@@ -1,6 +1,7 @@
 //! Who may do what: authentication, authorization, RBAC, certificates.
 
 use super::{Resource, Scope, Verbs};
+use crate::defaults::network;
 use crate::strategy::{NameForm, Strategy};
 
 const AUTHENTICATION: (&str, &str) = ("authentication.k8s.io", "v1");
@@ -18,9 +19,13 @@ pub(super) fn rows() -> Vec<Resource> {
     let mut rows = reviews();
     rows.extend([
         Resource::cluster(RBAC, "ClusterRole", "clusterroles").strategy(ROLES),
-        Resource::cluster(RBAC, "ClusterRoleBinding", "clusterrolebindings").strategy(ROLES),
+        Resource::cluster(RBAC, "ClusterRoleBinding", "clusterrolebindings")
+            .defaults(network::role_binding)
+            .strategy(ROLES),
         Resource::namespaced(RBAC, "Role", "roles").strategy(ROLES),
-        Resource::namespaced(RBAC, "RoleBinding", "rolebindings").strategy(ROLES),
+        Resource::namespaced(RBAC, "RoleBinding", "rolebindings")
+            .defaults(network::role_binding)
+            .strategy(ROLES),
         Resource::cluster(
             CERTIFICATES,
             "CertificateSigningRequest",

@@ -2,6 +2,7 @@
 //! leases, runtime and priority classes, devices.
 
 use super::Resource;
+use crate::defaults::{admission, devices, storage};
 use crate::strategy::Strategy;
 
 const ADMISSION: (&str, &str) = ("admissionregistration.k8s.io", "v1");
@@ -36,6 +37,7 @@ pub(super) fn rows() -> Vec<Resource> {
             "PriorityClass",
             "priorityclasses",
         )
+        .defaults(storage::priority_class)
         .short(&["pc"])
         .strategy(Strategy {
             generation: true,
@@ -52,6 +54,7 @@ fn extensions() -> Vec<Resource> {
             "CustomResourceDefinition",
             "customresourcedefinitions",
         )
+        .defaults(admission::custom_resource_definition)
         .short(&["crd", "crds"])
         .categories(&["api-extensions"])
         .status()
@@ -61,6 +64,7 @@ fn extensions() -> Vec<Resource> {
             "APIService",
             "apiservices",
         )
+        .defaults(admission::api_service)
         .categories(&["api-extensions"])
         .status()
         .strategy(GUARDED),
@@ -74,30 +78,38 @@ fn admission() -> Vec<Resource> {
             .strategy(COUNTED)
     };
     vec![
-        row("MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
+        row("MutatingAdmissionPolicy", "mutatingadmissionpolicies")
+            .defaults(admission::admission_policy),
         row(
             "MutatingAdmissionPolicyBinding",
             "mutatingadmissionpolicybindings",
-        ),
+        )
+        .defaults(admission::admission_policy_binding),
         row(
             "MutatingWebhookConfiguration",
             "mutatingwebhookconfigurations",
-        ),
-        row("ValidatingAdmissionPolicy", "validatingadmissionpolicies").status(),
+        )
+        .defaults(admission::mutating_webhooks),
+        row("ValidatingAdmissionPolicy", "validatingadmissionpolicies")
+            .defaults(admission::admission_policy)
+            .status(),
         row(
             "ValidatingAdmissionPolicyBinding",
             "validatingadmissionpolicybindings",
-        ),
+        )
+        .defaults(admission::admission_policy_binding),
         row(
             "ValidatingWebhookConfiguration",
             "validatingwebhookconfigurations",
-        ),
+        )
+        .defaults(admission::validating_webhooks),
     ]
 }
 
 fn flow() -> Vec<Resource> {
     vec![
         Resource::cluster(FLOW, "FlowSchema", "flowschemas")
+            .defaults(admission::flow_schema)
             .status()
             .strategy(COUNTED),
         Resource::cluster(
@@ -105,6 +117,7 @@ fn flow() -> Vec<Resource> {
             "PriorityLevelConfiguration",
             "prioritylevelconfigurations",
         )
+        .defaults(admission::priority_level)
         .status()
         .strategy(COUNTED),
     ]
@@ -117,8 +130,11 @@ fn devices() -> Vec<Resource> {
     };
     vec![
         Resource::cluster(DEVICES, "DeviceClass", "deviceclasses").strategy(counted),
-        Resource::namespaced(DEVICES, "ResourceClaim", "resourceclaims").status(),
-        Resource::namespaced(DEVICES, "ResourceClaimTemplate", "resourceclaimtemplates"),
+        Resource::namespaced(DEVICES, "ResourceClaim", "resourceclaims")
+            .defaults(devices::resource_claim)
+            .status(),
+        Resource::namespaced(DEVICES, "ResourceClaimTemplate", "resourceclaimtemplates")
+            .defaults(devices::resource_claim_template),
         Resource::cluster(DEVICES, "ResourceSlice", "resourceslices")
             .selectable(&["spec.nodeName", "spec.driver"])
             .strategy(counted),

@@ -1,6 +1,7 @@
 //! The core group, events and leases' relatives: pods and all that is around them.
 
 use super::{Resource, Scope, Verbs};
+use crate::defaults::{core, network};
 use crate::strategy::{NameForm, Strategy};
 
 const V1: (&str, &str) = ("", "v1");
@@ -19,6 +20,7 @@ pub(super) fn rows() -> Vec<Resource> {
 
 fn pods() -> Resource {
     Resource::namespaced(V1, "Pod", "pods")
+        .defaults(core::pod)
         .short(&["po"])
         .categories(&["all"])
         .selectable(&[
@@ -54,15 +56,21 @@ fn pods() -> Resource {
 
 fn nodes() -> Resource {
     Resource::cluster(V1, "Node", "nodes")
+        .defaults(core::node)
         .short(&["no"])
         .selectable(&["spec.unschedulable"])
         .action("proxy", ("", "v1", "NodeProxyOptions"), Verbs::PROXY)
         .status()
+        .strategy(Strategy {
+            keeps_status: true,
+            ..PLAIN
+        })
 }
 
 fn namespaces() -> Resource {
     use super::Verb::{Create, Delete, Get, List, Patch, Update, Watch};
     Resource::cluster(V1, "Namespace", "namespaces")
+        .defaults(core::namespace)
         .verbs(Verbs::of(&[
             Create, Delete, Get, List, Patch, Update, Watch,
         ]))
@@ -78,6 +86,7 @@ fn namespaces() -> Resource {
 
 fn services() -> Resource {
     Resource::namespaced(V1, "Service", "services")
+        .defaults(core::service)
         .short(&["svc"])
         .categories(&["all"])
         .selectable(&["spec.clusterIP", "spec.type"])
@@ -93,7 +102,9 @@ fn services() -> Resource {
 fn configuration() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "ConfigMap", "configmaps").short(&["cm"]),
-        Resource::namespaced(V1, "Secret", "secrets").selectable(&["type"]),
+        Resource::namespaced(V1, "Secret", "secrets")
+            .defaults(core::secret)
+            .selectable(&["type"]),
         Resource::namespaced(V1, "ServiceAccount", "serviceaccounts")
             .short(&["sa"])
             .action(
@@ -107,9 +118,11 @@ fn configuration() -> Vec<Resource> {
 fn volumes() -> Vec<Resource> {
     vec![
         Resource::cluster(V1, "PersistentVolume", "persistentvolumes")
+            .defaults(core::persistent_volume)
             .short(&["pv"])
             .status(),
         Resource::namespaced(V1, "PersistentVolumeClaim", "persistentvolumeclaims")
+            .defaults(core::persistent_volume_claim)
             .short(&["pvc"])
             .status(),
     ]
@@ -118,6 +131,7 @@ fn volumes() -> Vec<Resource> {
 fn limits() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "LimitRange", "limitranges")
+            .defaults(core::limit_range)
             .short(&["limits"])
             .strategy(Strategy {
                 create_on_update: true,
@@ -159,6 +173,7 @@ const NEW_EVENT_FIELDS: &[&str] = &[
 fn endpoints_and_events() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "Endpoints", "endpoints")
+            .defaults(core::endpoints)
             .short(&["ep"])
             .strategy(Strategy {
                 create_on_update: true,
@@ -186,6 +201,7 @@ fn endpoints_and_events() -> Vec<Resource> {
             "EndpointSlice",
             "endpointslices",
         )
+        .defaults(network::endpoint_slice)
         .strategy(Strategy {
             generation: true,
             ..PLAIN
@@ -195,11 +211,14 @@ fn endpoints_and_events() -> Vec<Resource> {
 
 fn oddities() -> Vec<Resource> {
     vec![
-        Resource::namespaced(V1, "PodTemplate", "podtemplates").strategy(Strategy {
-            generation: true,
-            ..PLAIN
-        }),
+        Resource::namespaced(V1, "PodTemplate", "podtemplates")
+            .defaults(core::pod_template)
+            .strategy(Strategy {
+                generation: true,
+                ..PLAIN
+            }),
         Resource::namespaced(V1, "ReplicationController", "replicationcontrollers")
+            .defaults(core::replication_controller)
             .short(&["rc"])
             .categories(&["all"])
             .selectable(&["status.replicas"])

@@ -1,6 +1,7 @@
 //! Networking and policy.
 
 use super::Resource;
+use crate::defaults::network;
 use crate::strategy::{NameForm, Strategy};
 
 const NETWORKING: (&str, &str) = ("networking.k8s.io", "v1");
@@ -12,7 +13,9 @@ const COUNTED: Strategy = Strategy {
 
 pub(super) fn rows() -> Vec<Resource> {
     vec![
-        Resource::cluster(NETWORKING, "IngressClass", "ingressclasses").strategy(COUNTED),
+        Resource::cluster(NETWORKING, "IngressClass", "ingressclasses")
+            .defaults(network::ingress_class)
+            .strategy(COUNTED),
         Resource::namespaced(NETWORKING, "Ingress", "ingresses")
             .short(&["ing"])
             .status()
@@ -24,6 +27,7 @@ pub(super) fn rows() -> Vec<Resource> {
                 ..Strategy::PLAIN
             }),
         Resource::namespaced(NETWORKING, "NetworkPolicy", "networkpolicies")
+            .defaults(network::network_policy)
             .short(&["netpol"])
             .strategy(COUNTED),
         Resource::cluster(NETWORKING, "ServiceCIDR", "servicecidrs").status(),

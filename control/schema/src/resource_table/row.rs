@@ -257,8 +257,21 @@ impl Resource {
         self
     }
 
+    /// Sets names and counting; hooks are set by functions of their own.
     pub(super) fn strategy(self, strategy: Strategy) -> Self {
-        Self { strategy, ..self }
+        let defaults = self.strategy.defaults;
+        Self {
+            strategy: Strategy {
+                defaults,
+                ..strategy
+            },
+            ..self
+        }
+    }
+
+    pub(super) fn defaults(mut self, defaults: fn(&mut serde_json::Value)) -> Self {
+        self.strategy.defaults = defaults;
+        self
     }
 
     pub(super) fn relaxed(self) -> Self {
