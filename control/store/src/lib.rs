@@ -1,7 +1,8 @@
 //! Where the apiserver keeps its objects: one ordered space of keys under one revision counter.
 //!
-//! [`Store`] is what the apiserver knows. [`memory::MemoryStore`] keeps everything in memory, for
-//! tests. Every engine passes the same [`conformance`] suite.
+//! [`Store`] is what the apiserver knows. [`embedded::EmbeddedStore`] keeps everything in one file of
+//! this machine, [`memory::MemoryStore`] in memory, for tests. Every engine passes the same
+//! `conformance` suite.
 //!
 //! This crate knows keys and bytes. It must not know what an object, a kind or a namespace is.
 //!
@@ -13,6 +14,7 @@
 //! **Caveats.** Revisions may leave gaps. An error of kind [`Error::Unknown`] says that a write may
 //! or may not have happened: read before trying again.
 
+pub mod embedded;
 pub mod error;
 pub mod key;
 pub mod memory;

@@ -37,6 +37,7 @@ pub struct Hub {
 struct Shared {
     window: Window,
     waiters: Vec<Arc<Waiter>>,
+    closed: bool,
 }
 
 struct Waiter {
@@ -55,6 +56,7 @@ impl Hub {
             shared: Mutex::new(Shared {
                 window: Window::new(end, limits),
                 waiters: Vec::new(),
+                closed: false,
             }),
         }
     }
@@ -78,10 +80,24 @@ impl Hub {
         look(&self.shared.lock().window)
     }
 
+    /// How many watches there are.
+    pub fn watches(&self) -> usize {
+        self.shared.lock().waiters.len()
+    }
+
     /// Makes every watch report its progress once it has seen everything.
     pub fn request_progress(&self) {
         for waiter in &self.shared.lock().waiters {
             waiter.progress.store(true, Ordering::Release);
+            waiter.wake.notify_one();
+        }
+    }
+
+    /// Ends every watch with an error: the engine stops.
+    pub fn close(&self) {
+        let mut shared = self.shared.lock();
+        shared.closed = true;
+        for waiter in &shared.waiters {
             waiter.wake.notify_one();
         }
     }
@@ -114,8 +130,12 @@ impl Hub {
     }
 
     /// What `waiter` has to see next; marks it as idle when there is nothing.
-    fn read(&self, waiter: &Waiter, after: Revision) -> Option<Batch> {
+    fn read(&self, waiter: &Waiter, after: Revision) -> Result<Option<Batch>, Error> {
         let shared = self.shared.lock();
+        if shared.closed {
+            let reason = "it is shutting down".to_owned();
+            return Err(Error::Unavailable { reason });
+        }
         let after = after.max(*waiter.covered.lock());
         let batch = shared.window.since(after, &waiter.prefix, AT_ONCE);
         if let Some(batch) = &batch
@@ -124,7 +144,7 @@ impl Hub {
             *waiter.covered.lock() = batch.reached;
             waiter.idle.store(true, Ordering::Release);
         }
-        batch
+        Ok(batch)
     }
 }
 
@@ -194,7 +214,7 @@ impl Follower {
 
     /// The next changes, and whether there are none and the watch sleeps until there are.
     async fn read(&self) -> Result<(Batch, bool), Error> {
-        if let Some(batch) = self.hub.read(&self.waiter, self.after) {
+        if let Some(batch) = self.hub.read(&self.waiter, self.after)? {
             let seen_all = batch.changes.is_empty();
             return Ok((batch, seen_all));
         }
