@@ -1,6 +1,8 @@
 //! The test harness, end-to-end suites, architecture tests and benchmarks.
 
 pub mod eventually;
+pub mod kubelet;
+pub mod leftovers;
 pub mod namespace;
 pub mod netns;
 pub mod node;
