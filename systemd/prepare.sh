@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what building and running need and is not there: Debian packages, a Rust toolchain.
-# `prepare.sh tests` adds what only the tests use. A machine that has everything is left alone.
+# `prepare.sh tests` adds what only the tests use, `prepare.sh vm` what makes and boots a machine.
+# A machine that has everything is left alone.
 set -eu
 
 needed_rust=1.91
@@ -65,6 +66,7 @@ rustup_from_its_home() {
 install ca-certificates curl xz-utils gcc libc6-dev busybox-static debian-archive-keyring
 command -v gpgv >/dev/null || command -v sqv >/dev/null || install gpgv
 rust
-if [ "${1:-}" = tests ]; then
-    install iproute2 util-linux nftables
-fi
+case "${1:-}" in
+tests) install iproute2 util-linux nftables ;;
+vm) install qemu-system-x86 seabios mmdebstrap e2fsprogs cpio ;;
+esac

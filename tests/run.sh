@@ -3,6 +3,7 @@
 #   run.sh         every tier this machine can run
 #   run.sh node    only the cases that need root
 #   run.sh bench   the benchmarks
+#   run.sh vm      the cases that need a whole machine with systemd, in QEMU
 # `make` is the way in: it builds the release binary and fetches containerd first.
 set -eu
 
@@ -36,6 +37,47 @@ run() { # log, command...
     failed=$((failed + $(count "$log" failed)))
     [ ! -e "$log.status" ] || status=1
 }
+
+tell() {
+    grep -h '^test .* FAILED$' "$logs"/* 2>/dev/null | sed 's/^/failed: /' || true
+    [ "$failed" = 0 ] || status=1
+    echo "$passed passed, $failed failed, $skipped skipped"
+    exit $status
+}
+
+# Prints the folder of the machine's image, or says on its error output why there is none.
+image() {
+    [ "$(id -u)" = 0 ] || { echo "making a machine's disk needs root" >&2; return 1; }
+    [ "$(uname -m)" = x86_64 ] || { echo "the machine is an x86_64 one" >&2; return 1; }
+    systemd/prepare.sh vm && tests/vm/image.sh
+}
+
+vm() {
+    say "tier vm"
+    program=$(cargo test --locked --target-dir "$target" -p keelson-tests --test vm --no-run --message-format=json |
+        sed -n 's|.*"executable":"\([^"]*/vm-[^"]*\)".*|\1|p')
+    listed=$("$program" --ignored --list 2>/dev/null | grep -c ': test$')
+    if ! folder=$(image 2>"$logs/image"); then
+        sed 's/^/tests: | /' "$logs/image"
+        say "tier vm SKIPPED, all $listed cases of it: there is no machine to run them in (see above)"
+        skipped=$((skipped + listed))
+        return
+    fi
+    run "$logs/vm" tests/vm/machine.sh "$folder" "$target/release/keelson" "$program"
+    ran=$((passed + failed))
+    told=$(grep -c '^skipped: ' "$logs/vm" || true)
+    passed=$((passed - told))
+    skipped=$((skipped + told))
+    if [ "$ran" -lt "$listed" ]; then
+        say "$listed cases that need a machine are listed, only $ran ran"
+        status=1
+    fi
+}
+
+if [ "$mode" = vm ]; then
+    vm
+    tell
+fi
 
 if [ "$mode" = all ]; then
     say "tiers pure and sim"
@@ -73,7 +115,4 @@ else
     fi
 fi
 
-grep -h '^test .* FAILED$' "$logs"/* 2>/dev/null | sed 's/^/failed: /' || true
-[ "$failed" = 0 ] || status=1
-echo "$passed passed, $failed failed, $skipped skipped"
-exit $status
+tell

@@ -5,7 +5,8 @@ use crate::down::ForgetNetwork;
 use crate::layout::Layout;
 use crate::plan::Wishes;
 use crate::{daemon, down, image, status, up, why};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use keelson_cri::values::CgroupDriver;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,9 +57,27 @@ struct Up {
     /// The folder of a containerd >= 2 and its shim
     #[arg(long, value_name = "DIR")]
     containerd: Option<PathBuf>,
+    /// Who makes cgroups: systemd where it runs the node, else cgroupfs
+    #[arg(long, value_name = "DRIVER")]
+    cgroup_driver: Option<Driver>,
     /// The pods' IPv4 range
     #[arg(long, value_name = "CIDR", default_value_t = Network::default().subnet)]
     subnet: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Driver {
+    Cgroupfs,
+    Systemd,
+}
+
+impl From<Driver> for CgroupDriver {
+    fn from(driver: Driver) -> Self {
+        match driver {
+            Driver::Cgroupfs => Self::Cgroupfs,
+            Driver::Systemd => Self::Systemd,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -130,8 +149,13 @@ async fn run(command: Command, forget: ForgetNetwork) -> ExitCode {
 }
 
 async fn go_up(args: Up) -> Result<(), String> {
+    let layout = layout(&args.root);
     let options = up::Options {
-        layout: layout(&args.root),
+        cgroup_driver: match args.cgroup_driver {
+            Some(driver) => driver.into(),
+            None => up::usual_cgroup_driver(&layout),
+        },
+        layout,
         wishes: Wishes {
             manifests: args.manifests.map(absolute),
             demo: args.demo,

@@ -2,6 +2,7 @@
 //! (containerd's own comes from `keelson_cri`, which knows what containerd needs.)
 
 use crate::layout::Layout;
+use keelson_cri::values::CgroupDriver;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;
@@ -89,13 +90,18 @@ fn strip(object: &mut Value, keys: &[&str]) {
 
 /// The kubelet's configuration: JSON, which is YAML too.
 #[must_use]
-pub fn kubelet(layout: &Layout, manifests: &Path) -> String {
+pub fn kubelet(layout: &Layout, manifests: &Path, driver: CgroupDriver) -> String {
     pretty(&json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "staticPodPath": manifests,
         "containerRuntimeEndpoint": format!("unix://{}", layout.containerd_socket().display()),
         "cgroupRoot": layout.cgroup,
+        // It asks the runtime; written down so that another driver is another configuration.
+        "cgroupDriver": match driver {
+            CgroupDriver::Systemd => "systemd",
+            CgroupDriver::Cgroupfs => "cgroupfs",
+        },
         "podLogsDir": layout.pod_logs(),
         "failSwapOn": false,
         "failCgroupV1": false,
@@ -162,7 +168,7 @@ mod tests {
     #[test]
     fn the_kubelet_stays_in_our_folders() {
         let layout = Layout::new(Path::new("/r"));
-        let text = kubelet(&layout, Path::new("/m"));
+        let text = kubelet(&layout, Path::new("/m"), CgroupDriver::Systemd);
         let config: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             config["containerRuntimeEndpoint"],
@@ -170,5 +176,6 @@ mod tests {
         );
         assert_eq!(config["staticPodPath"], "/m");
         assert_eq!(config["cgroupRoot"], "/keelson-r");
+        assert_eq!(config["cgroupDriver"], "systemd");
     }
 }

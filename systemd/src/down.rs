@@ -92,7 +92,13 @@ fn leftovers(layout: &Layout) -> Vec<String> {
         .filter_map(Result::err)
         .map(|error| error.to_string())
         .collect();
-    kept.extend(cgroups::remove(&layout.cgroup));
+    if start::by_systemd(layout) {
+        let stopped = units::stop_slice(&layout.slice());
+        kept.extend(stopped.err().map(|error| error.to_string()));
+    }
+    for name in [&layout.cgroup, &layout.slice()] {
+        kept.extend(cgroups::remove(name));
+    }
     kept
 }
 
@@ -137,6 +143,8 @@ fn remove_files(layout: &Layout, purge: bool) -> Vec<String> {
         layout.kubelet_root(),
         layout.kubelet_state(),
         layout.demo(),
+        layout.stamp_of("containerd"),
+        layout.stamp_of("kubelet"),
     ];
     gone.extend(manifests);
     if purge {

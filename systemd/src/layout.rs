@@ -151,6 +151,19 @@ impl Layout {
         self.log.join(format!("{daemon}.log"))
     }
 
+    /// What a unit's daemon was last started with.
+    #[must_use]
+    pub fn stamp_of(&self, daemon: &str) -> PathBuf {
+        self.lib.join(format!("config/{daemon}.stamp"))
+    }
+
+    /// The slice below which all pods are, where systemd makes the cgroups.
+    #[must_use]
+    pub fn slice(&self) -> String {
+        let word = self.cgroup.trim_start_matches('/').replace('-', "_");
+        format!("{word}.slice")
+    }
+
     /// The file that a running daemon holds a lock on.
     #[must_use]
     pub fn lock_of(&self, daemon: &str) -> PathBuf {
@@ -178,8 +191,10 @@ mod tests {
         let other = Layout::new(Path::new("/var/tmp/a b"));
         assert_eq!(own.run, Path::new("/run/keelson"));
         assert_eq!(own.cgroup, "/keelson");
+        assert_eq!(own.slice(), "keelson.slice");
         assert_eq!(other.lib, Path::new("/var/tmp/a b/var/lib/keelson"));
         assert_eq!(other.cgroup, "/keelson-var-tmp-a-b");
+        assert_eq!(other.slice(), "keelson_var_tmp_a_b.slice");
     }
 
     #[test]

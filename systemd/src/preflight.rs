@@ -1,9 +1,11 @@
 //! Can this machine be a node? Facts are read in `preflight/observe.rs`; this decides what they
 //! mean and says what would help.
 
+mod load;
 mod network;
 mod observe;
 
+pub use load::load_overlay;
 pub use network::{NetworkError, try_network};
 pub(crate) use observe::in_path;
 pub use observe::observe;

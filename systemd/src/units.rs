@@ -119,12 +119,39 @@ pub fn stop(unit: &str) -> Result<(), UnitError> {
     systemctl(&["disable", "--quiet", "--now", unit])
 }
 
+/// Stops a slice with all slices and scopes inside. One that is not there is stopped.
+///
+/// # Errors
+/// With systemd's own words.
+pub fn stop_slice(slice: &str) -> Result<(), UnitError> {
+    systemctl(&["stop", slice])
+}
+
+/// The last `lines` lines of what a unit said, or nothing where there is no journal.
+#[must_use]
+pub fn log(unit: &str, lines: usize) -> Vec<u8> {
+    let lines = lines.to_string();
+    let output = Command::new("journalctl")
+        .args([
+            "--no-pager",
+            "--output=cat",
+            "--lines",
+            &lines,
+            "--unit",
+            unit,
+        ])
+        .output();
+    output.map(|output| output.stdout).unwrap_or_default()
+}
+
 /// Removes the unit's file, and what systemd remembers of it.
 ///
 /// # Errors
 /// When the file cannot be removed or systemd does not read its units anew.
 pub fn remove(unit: &str) -> Result<(), UnitError> {
     let path = Path::new(FOLDER).join(unit);
+    // One that never failed has nothing to forget.
+    let _ = systemctl(&["reset-failed", unit]);
     match std::fs::remove_file(&path) {
         Ok(()) => systemctl(&["daemon-reload"]),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

@@ -18,12 +18,14 @@ use crate::units::UnitError;
 use keelson_cri::CriError;
 use keelson_cri::containerd::import::ImportError;
 use keelson_cri::image::{ImageError, LayerError};
+use keelson_cri::values::CgroupDriver;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
 pub use configure::network_here;
+pub use start::usual_cgroup_driver;
 
 /// What `up` was asked for.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Options {
     pub containerd: Option<PathBuf>,
     /// The pods' addresses.
     pub network: Network,
+    /// Who makes cgroups, for containerd and the kubelet alike.
+    pub cgroup_driver: CgroupDriver,
 }
 
 /// Why the node is not up.
@@ -65,14 +69,14 @@ pub enum UpError {
     #[error(transparent)]
     Unit(#[from] UnitError),
     /// It was started and does not answer.
-    #[error("{name} does not serve: {why}\nthe end of {log}:\n{tail}")]
+    #[error("{name} does not serve: {why}\nthe end of its log (`{log}`):\n{tail}")]
     Silent {
         /// The daemon.
         name: &'static str,
         /// The last failure.
         why: String,
-        /// Its log.
-        log: PathBuf,
+        /// The command that shows its log.
+        log: String,
         /// The log's last lines.
         tail: String,
     },
@@ -88,6 +92,11 @@ pub enum UpError {
     /// A runtime call failed.
     #[error(transparent)]
     Cri(#[from] CriError),
+    /// The cgroup driver does not suit this machine.
+    #[error(
+        "the cgroup driver systemd needs a node that systemd runs: leave --cgroup-driver out, or say cgroupfs"
+    )]
+    NoSystemd,
     /// The demo could not be laid out.
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -168,6 +177,10 @@ pub fn check(options: &Options) -> Result<(), String> {
 
 fn look(options: &Options) -> Result<(), UpError> {
     let layout = &options.layout;
+    if options.cgroup_driver == CgroupDriver::Systemd && !start::by_systemd(layout) {
+        return Err(UpError::NoSystemd);
+    }
+    preflight::load_overlay();
     let ports = if start::is_running(layout, "kubelet") {
         &[][..]
     } else {
@@ -219,15 +232,6 @@ fn ports(wishes: &Wishes) -> &'static [u16] {
 fn flush() {
     // Progress that cannot be shown is no reason to stop.
     let _ = std::io::stdout().flush();
-}
-
-/// The last lines of a log, for a message.
-fn tail(path: &Path) -> String {
-    const LINES: usize = 12;
-    let text = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 /// How long a daemon may take until it answers.

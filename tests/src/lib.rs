@@ -8,3 +8,4 @@ pub mod netns;
 pub mod node;
 pub mod requires;
 pub mod scenario;
+pub mod vm;

@@ -3,11 +3,9 @@
 use super::{Options, Outcome, UpError, start};
 use crate::configuration::{self, Network};
 use crate::files::{make_folder, put};
-use crate::layout::Layout;
 use crate::{demo, preflight, units};
 use keelson_cri::containerd::config::Config;
 use keelson_cri::image::pause;
-use keelson_cri::values::CgroupDriver;
 use std::path::{Path, PathBuf};
 
 /// The default network, without IPv6 where the kernel has none.
@@ -53,9 +51,9 @@ pub(super) fn files(options: &Options) -> Result<Outcome, UpError> {
         ),
         (
             layout.kubelet_config(),
-            configuration::kubelet(layout, &manifests),
+            configuration::kubelet(layout, &manifests, options.cgroup_driver),
         ),
-        (layout.containerd_config(), containerd_config(layout)),
+        (layout.containerd_config(), containerd_config(options)),
     ];
     if start::by_systemd(layout) {
         texts.extend(units::files(layout, &start::containerd_program(options)?));
@@ -67,7 +65,8 @@ pub(super) fn files(options: &Options) -> Result<Outcome, UpError> {
     Ok(Outcome::changed(changed))
 }
 
-fn containerd_config(layout: &Layout) -> String {
+fn containerd_config(options: &Options) -> String {
+    let layout = &options.layout;
     let facts = preflight::observe(&layout.lib, &[]);
     let config = Config {
         root: layout.containerd_root(),
@@ -76,7 +75,7 @@ fn containerd_config(layout: &Layout) -> String {
         sandbox_image: pause::NAME.to_owned(),
         cni_bin_dirs: vec![layout.cni_bin()],
         cni_conf_dir: layout.cni_config(),
-        cgroup_driver: CgroupDriver::Cgroupfs,
+        cgroup_driver: options.cgroup_driver,
         restrict_oom_score_adj: !preflight::may_lower_oom_score(&facts),
         runtime_binary: facts
             .oci_runtime

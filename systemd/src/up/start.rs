@@ -1,13 +1,14 @@
 //! Has containerd and the kubelet running: as units where systemd is process 1 and the node is the
 //! machine's own, as daemons otherwise. One that runs with what it should run with is left alone.
 
-use super::{Options, Outcome, PATIENCE, UpError, tail};
+use super::{Options, Outcome, PATIENCE, UpError};
 use crate::configuration;
 use crate::daemon::{self, Daemon};
 use crate::kubelet_socket::ask;
 use crate::layout::Layout;
 use crate::units;
 use keelson_cri::containerd::Problem;
+use keelson_cri::values::CgroupDriver;
 use keelson_cri::{Client, Deadlines, Endpoint};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,17 @@ const STEP: Duration = Duration::from_millis(20);
 /// Whether systemd runs this node's daemons.
 pub(crate) fn by_systemd(layout: &Layout) -> bool {
     units::is_systemd() && *layout == Layout::new(Path::new("/"))
+}
+
+/// The cgroup driver for a node of this layout: systemd wants to be the only one who makes cgroups
+/// where it is process 1.
+#[must_use]
+pub fn usual_cgroup_driver(layout: &Layout) -> CgroupDriver {
+    if by_systemd(layout) {
+        CgroupDriver::Systemd
+    } else {
+        CgroupDriver::Cgroupfs
+    }
 }
 
 /// Whether a daemon runs, whoever runs it.
@@ -133,7 +145,7 @@ fn stamp(program: &Path, config: &Path) -> String {
 
 fn have_running(layout: &Layout, name: &str, daemon: &Daemon) -> Result<Outcome, UpError> {
     if by_systemd(layout) {
-        return by_unit(name, daemon);
+        return by_unit(layout, name, daemon);
     }
     if let Some(running) = daemon::running(&daemon.lock) {
         if running.stamp == daemon.stamp {
@@ -145,10 +157,10 @@ fn have_running(layout: &Layout, name: &str, daemon: &Daemon) -> Result<Outcome,
     Ok(Outcome::Done)
 }
 
-/// With systemd the stamp lies beside the lock: the unit itself has no room for it.
-fn by_unit(name: &str, daemon: &Daemon) -> Result<Outcome, UpError> {
+/// With systemd the stamp is a file of its own, which outlives a reboot as the unit does.
+fn by_unit(layout: &Layout, name: &str, daemon: &Daemon) -> Result<Outcome, UpError> {
     let unit = units::unit_of(name);
-    let changed = crate::files::put(&daemon.lock, daemon.stamp.as_bytes(), 0o644)?;
+    let changed = crate::files::put(&layout.stamp_of(name), daemon.stamp.as_bytes(), 0o644)?;
     if units::is_active(&unit) && !changed {
         return Ok(Outcome::There);
     }
@@ -190,7 +202,6 @@ async fn serves(
     ask: impl AsyncFn() -> Result<(), NotYet>,
 ) -> Result<(), UpError> {
     let start = Instant::now();
-    let log = layout.log_of(name);
     loop {
         let why = match ask().await {
             Ok(()) => return Ok(()),
@@ -207,10 +218,34 @@ async fn serves(
         return Err(UpError::Silent {
             name,
             why,
-            tail: tail(&log),
-            log,
+            log: log_command(layout, name),
+            tail: tail(layout, name),
         });
     }
+}
+
+/// How many lines of a log a message holds.
+const LINES: usize = 12;
+
+/// The command that shows a daemon's log.
+fn log_command(layout: &Layout, name: &str) -> String {
+    if by_systemd(layout) {
+        format!("journalctl -u {}", units::unit_of(name))
+    } else {
+        format!("less {}", layout.log_of(name).display())
+    }
+}
+
+/// The last lines of a daemon's log, for a message.
+fn tail(layout: &Layout, name: &str) -> String {
+    let text = if by_systemd(layout) {
+        units::log(&units::unit_of(name), LINES)
+    } else {
+        std::fs::read(layout.log_of(name)).unwrap_or_default()
+    };
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 #[cfg(test)]
