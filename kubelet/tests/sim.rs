@@ -16,6 +16,8 @@
 mod agent;
 #[path = "sim/checks.rs"]
 mod checks;
+#[path = "sim/clock.rs"]
+mod clock;
 #[path = "sim/pods.rs"]
 mod pods;
 #[path = "sim/rng.rs"]
@@ -27,6 +29,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use clock::Clock;
 use simulation::{Simulation, Voice};
 
 const SEEDS: u64 = 2_000;
@@ -38,14 +41,14 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 fn fails(seed: u64) -> bool {
-    let run = || Simulation::new(seed, Voice::Silent).run();
+    let run = || Simulation::new(seed, Clock::jumping(seed), Voice::Silent).run();
     catch_unwind(AssertUnwindSafe(run)).is_err()
 }
 
 #[test]
 fn every_pod_comes_to_rest() {
     if let Some(seed) = number("KEELSON_SIM_SEED") {
-        Simulation::new(seed, Voice::Loud).run();
+        Simulation::new(seed, Clock::jumping(seed), Voice::Loud).run();
         return;
     }
     let first = number("KEELSON_SIM_FIRST").unwrap_or(0);
@@ -77,11 +80,26 @@ fn every_pod_comes_to_rest() {
 fn a_seed_replays() {
     for seed in [1, 77, 4_242] {
         let (mut first, mut second) = (
-            Simulation::new(seed, Voice::Hashed),
-            Simulation::new(seed, Voice::Hashed),
+            Simulation::new(seed, Clock::steady(), Voice::Hashed),
+            Simulation::new(seed, Clock::steady(), Voice::Hashed),
         );
         first.run();
         second.run();
         assert_eq!(first.trace_hash(), second.trace_hash(), "seed {seed}");
+    }
+}
+
+/// Whoever sets the wall clock, by an hour or by a year, changes no decision and no moment of one:
+/// probes, back-offs and deadlines go by the clock that only goes on.
+#[test]
+fn a_jump_of_the_wall_clock_changes_nothing() {
+    for seed in 0..SEEDS / 4 {
+        let trace = |clock| {
+            let mut simulation = Simulation::new(seed, clock, Voice::Hashed);
+            simulation.run();
+            simulation.trace_hash()
+        };
+        let (steady, jumping) = (trace(Clock::steady()), trace(Clock::jumping(seed)));
+        assert_eq!(steady, jumping, "seed {seed}");
     }
 }

@@ -12,8 +12,8 @@ use keelson_kubelet::reconcile::{Policy, Step, reconcile, terminate, waits};
 use keelson_kubelet::status::{NodeFacts, pod_status};
 use serde_json::{Value, json};
 
+use super::clock::{Clock, Millis};
 use super::rng::Rng;
-use super::world::{Millis, moment};
 
 /// Checkpoints that may be the newest on disk when the agent dies.
 const UNSURE: usize = 3;
@@ -26,6 +26,8 @@ pub struct Agent {
     pub memory: PodMemory,
     /// Which life of the agent this is.
     pub generation: u64,
+    /// What the node's clocks show.
+    clock: Clock,
     pub alive: bool,
     /// The pod is forgotten.
     pub forgotten: bool,
@@ -45,7 +47,7 @@ pub fn pod_of(spec: &Value, uid: u64) -> (Pod, PodSpec) {
 }
 
 impl Agent {
-    pub fn new(spec: &Value, uid: u64) -> Self {
+    pub fn new(spec: &Value, uid: u64, clock: Clock) -> Self {
         let (pod, spec) = pod_of(spec, uid);
         Self {
             pod,
@@ -53,6 +55,7 @@ impl Agent {
             observed: ObservedPod::default(),
             memory: PodMemory::default(),
             generation: 0,
+            clock,
             alive: true,
             forgotten: false,
             checkpoints: VecDeque::new(),
@@ -63,7 +66,7 @@ impl Agent {
     pub fn absorb(&mut self, at: Millis, event: Event) {
         let policy = Policy::default();
         absorb(
-            moment(at),
+            self.clock.moment(at),
             &self.spec,
             &mut self.observed,
             &mut self.memory,
@@ -74,7 +77,7 @@ impl Agent {
 
     /// Decides, and decides again: the second time nothing must follow.
     pub fn decide(&mut self, at: Millis) -> Step {
-        let (now, policy) = (moment(at), Policy::default());
+        let (now, policy) = (self.clock.moment(at), Policy::default());
         let step = reconcile(now, &self.spec, &self.observed, &mut self.memory, &policy);
         let again = reconcile(now, &self.spec, &self.observed, &mut self.memory, &policy);
         assert!(
@@ -97,7 +100,7 @@ impl Agent {
             runtime: "sim".into(),
         };
         let status = pod_status(
-            moment(at),
+            self.clock.moment(at),
             &self.pod,
             &self.spec,
             &self.observed,
@@ -119,7 +122,12 @@ impl Agent {
             .map(|c| c.restart_count)
             .sum();
         assert!(count >= 0);
-        let _ = waits(&self.spec, &self.observed, &self.memory, moment(at).mono);
+        let _ = waits(
+            &self.spec,
+            &self.observed,
+            &self.memory,
+            self.clock.moment(at).mono,
+        );
     }
 
     fn keep_checkpoint(&mut self) {
@@ -171,7 +179,7 @@ impl Agent {
 
     pub fn stop(&mut self, at: Millis, grace: u64, reason: Option<&str>) {
         let asked = Termination {
-            since: moment(at).mono,
+            since: self.clock.moment(at).mono,
             grace: Duration::from_secs(grace),
             failed: reason.map(|reason| (reason.to_owned(), String::new())),
             object_stays: reason.is_some(),

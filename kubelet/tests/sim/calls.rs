@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use keelson_kubelet::model::{Action, ContainerState, Done, Event, FailReason, Key};
 
-use super::super::world::{Container, Millis};
+use super::super::clock::Millis;
+use super::super::world::Container;
 use super::{Ev, Simulation};
 
 /// How a call will end.
@@ -233,7 +234,7 @@ impl Simulation {
             }
             Action::CreateSandbox { attempt } => {
                 match self.world.create_sandbox(*attempt, self.now) {
-                    Some(s) => Ok(Done::Sandbox(s.seen(self.now))),
+                    Some(seen) => Ok(Done::Sandbox(seen)),
                     None => Err(FailReason::Sandbox),
                 }
             }
@@ -263,7 +264,7 @@ impl Simulation {
             }),
             Action::KillContainer { id, .. } => match self.world.container(id) {
                 Some(c) if c.runs() => return None,
-                Some(c) => Ok(Done::Killed(c.seen(self.now))),
+                Some(c) => Ok(Done::Killed(c.seen(self.now, &self.world.clock))),
                 None => Err(FailReason::KillContainer),
             },
             Action::RemoveContainer { container, id } => {
@@ -350,7 +351,10 @@ impl Simulation {
             return Some(Err(FailReason::RunContainerError));
         }
         self.started(&id);
-        let seen = self.world.container(&id).map(|c| c.seen(self.now));
+        let seen = self
+            .world
+            .container(&id)
+            .map(|c| c.seen(self.now, &self.world.clock));
         seen.map(|seen| Ok(Done::Started(seen)))
     }
 

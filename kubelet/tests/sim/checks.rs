@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use keelson_kubelet::model::memory::Life;
 use keelson_kubelet::model::{
-    Action, ContainerSpec, ContainerState, KillReason, ObservedContainer, Role,
+    Action, ContainerSpec, ContainerState, KillReason, Mono, ObservedContainer, Role,
 };
 use keelson_kubelet::reconcile::restart_backoff::restarts_after;
 
 use super::agent::Agent;
-use super::world::{Millis, World, moment};
+use super::clock::Millis;
+use super::world::World;
 
 /// What happened that justifies an action.
 #[derive(Default)]
@@ -183,7 +184,7 @@ impl Checks {
                 let Life::Terminating(asked) = &agent.memory.life else {
                     panic!("{name} is killed for a termination that nobody asked for")
                 };
-                let deadline = (asked.since + asked.grace).max(moment(at + 2_000).mono).0;
+                let deadline = (asked.since + asked.grace).max(Mono(at + 2_000)).0;
                 assert!(
                     end.abs_diff(deadline) <= 500,
                     "{name} is killed by {end}, its grace ends at {deadline}"

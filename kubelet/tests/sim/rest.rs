@@ -5,7 +5,8 @@ use keelson_kubelet::model::memory::Life;
 use keelson_kubelet::model::{Key, Role};
 use keelson_kubelet::reconcile::restart_backoff::restarts_after;
 
-use super::super::world::{Container, Millis};
+use super::super::clock::Millis;
+use super::super::world::Container;
 use super::{Ev, Simulation};
 
 /// How long a pod may take to come to rest after everything calmed down.

@@ -18,9 +18,10 @@ use self::rest::LOOK;
 use self::storm::Storm;
 use super::agent::Agent;
 use super::checks::Checks;
+use super::clock::{Clock, Millis};
 use super::pods;
 use super::rng::Rng;
-use super::world::{Millis, World};
+use super::world::World;
 
 /// How many looks in a row must find the pod at rest.
 const LOOKS: u32 = 4;
@@ -93,12 +94,12 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    pub fn new(seed: u64, voice: Voice) -> Self {
+    pub fn new(seed: u64, clock: Clock, voice: Voice) -> Self {
         let mut rng = Rng::new(seed);
         let spec = pods::random_spec(&mut rng);
-        let world = World::new();
+        let world = World::new(clock.clone());
         let mut simulation = Self {
-            agent: Agent::new(&spec, seed),
+            agent: Agent::new(&spec, seed, clock),
             rng,
             voice,
             now: 1_000,
@@ -328,6 +329,7 @@ fn in_short(event: &Event) -> String {
                 sandbox.as_ref().map(|s| (&s.id, s.ready))
             )
         }
+        Event::Done(Done::Sandbox(s)) => format!("sandbox {}", s.id),
         Event::Done(Done::Started(c)) => format!("started {}", c.id),
         Event::Done(Done::Killed(c)) => format!("killed {}", c.id),
         other => format!("{other:?}"),

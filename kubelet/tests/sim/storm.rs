@@ -6,8 +6,8 @@ use keelson_kubelet::model::memory::Life;
 use keelson_kubelet::model::{Action, ContainerState, Event, Role};
 
 use super::super::agent::pod_of;
+use super::super::clock::Millis;
 use super::super::pods;
-use super::super::world::Millis;
 use super::{Ev, Simulation};
 
 /// Something that happens to the pod.
@@ -132,7 +132,7 @@ impl Simulation {
             return;
         };
         s.ready = false;
-        let (id, seen) = (s.id.clone(), s.seen(self.now));
+        let (id, seen) = (s.id.clone(), s.seen(self.now, &self.world.clock));
         let inside: Vec<Arc<str>> = self.inside(&id);
         for c in inside {
             if self.rng.chance(70) {
@@ -188,7 +188,7 @@ impl Simulation {
     /// The runtime tells of a container, unless the news is lost.
     pub(super) fn event_of(&mut self, id: &Arc<str>) {
         if let Some(c) = self.world.container(id) {
-            let containers = vec![c.seen(self.now)];
+            let containers = vec![c.seen(self.now, &self.world.clock)];
             self.news(Event::Seen {
                 sandbox: None,
                 containers,

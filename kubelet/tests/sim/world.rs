@@ -3,25 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use keelson_kubelet::model::{
-    ContainerState, Event, Mono, Now, ObservedContainer, ObservedSandbox, PodSpec,
+    ContainerState, Event, Mono, ObservedContainer, ObservedSandbox, PodSpec,
 };
 
+use super::clock::{Clock, Millis};
 use super::rng::Rng;
-
-/// Milliseconds of virtual time.
-pub type Millis = u64;
-
-/// The moment that virtual time shows.
-pub fn moment(at: Millis) -> Now {
-    let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let wall = start + SignedDuration::from_millis(i64::try_from(at).unwrap());
-    Now {
-        mono: Mono(at),
-        wall,
-    }
-}
 
 /// A sandbox as it really is.
 #[derive(Clone, Debug)]
@@ -58,16 +45,16 @@ impl Container {
         )
     }
 
-    pub fn seen(&self, at: Millis) -> ObservedContainer {
+    pub fn seen(&self, at: Millis, clock: &Clock) -> ObservedContainer {
         ObservedContainer {
             id: self.id.clone(),
             sandbox_id: self.sandbox.clone(),
             name: self.name.clone(),
             attempt: self.attempt,
             state: self.state,
-            created_at: moment(self.created).wall,
-            started_at: self.started.map(|at| moment(at).wall),
-            finished_at: self.ended.map(|at| moment(at).wall),
+            created_at: clock.moment(self.created).wall,
+            started_at: self.started.map(|at| clock.moment(at).wall),
+            finished_at: self.ended.map(|at| clock.moment(at).wall),
             exit_code: self.exit_code,
             reason: String::new(),
             message: String::new(),
@@ -81,13 +68,13 @@ impl Container {
 }
 
 impl Sandbox {
-    pub fn seen(&self, at: Millis) -> ObservedSandbox {
+    pub fn seen(&self, at: Millis, clock: &Clock) -> ObservedSandbox {
         ObservedSandbox {
             id: self.id.clone(),
             attempt: self.attempt,
             ready: self.ready,
             ips: Vec::new(),
-            created_at: moment(self.created).wall,
+            created_at: clock.moment(self.created).wall,
             seen: Mono(at),
         }
     }
@@ -104,13 +91,16 @@ pub struct World {
     pub up: bool,
     /// Init containers that ended well, by sandbox.
     pub completed: BTreeSet<(Arc<str>, Arc<str>)>,
+    /// What the node's clocks show.
+    pub clock: Clock,
     made: u64,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub fn new(clock: Clock) -> Self {
         Self {
             up: true,
+            clock,
             ..Self::default()
         }
     }
@@ -134,7 +124,7 @@ impl World {
     }
 
     /// Names are reserved: an attempt that exists cannot be made again.
-    pub fn create_sandbox(&mut self, attempt: u32, at: Millis) -> Option<&Sandbox> {
+    pub fn create_sandbox(&mut self, attempt: u32, at: Millis) -> Option<ObservedSandbox> {
         if self.sandboxes.iter().any(|s| s.attempt == attempt) {
             return None;
         }
@@ -145,7 +135,7 @@ impl World {
             ready: true,
             created: at,
         });
-        self.sandboxes.last()
+        self.sandboxes.last().map(|s| s.seen(at, &self.clock))
     }
 
     pub fn create_container(
@@ -199,8 +189,16 @@ impl World {
         // News of the same millisecond counts as older than the listing.
         Event::Listed {
             since: Mono(at),
-            sandboxes: self.sandboxes.iter().map(|s| s.seen(at)).collect(),
-            containers: self.containers.iter().map(|c| c.seen(at)).collect(),
+            sandboxes: self
+                .sandboxes
+                .iter()
+                .map(|s| s.seen(at, &self.clock))
+                .collect(),
+            containers: self
+                .containers
+                .iter()
+                .map(|c| c.seen(at, &self.clock))
+                .collect(),
         }
     }
 
