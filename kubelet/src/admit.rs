@@ -26,8 +26,6 @@ pub struct NodeFacts {
     pub taints: Vec<Taint>,
     /// Whether the kernel has AppArmor enabled.
     pub app_armor: bool,
-    /// Whether the runtime can make user namespaces.
-    pub user_namespaces: bool,
     /// `allowedUnsafeSysctls`: names, or prefixes ending in `*`.
     pub allowed_unsafe_sysctls: Vec<String>,
     /// Extended resources whose provider has been here before but has not come back yet, by name

@@ -42,6 +42,7 @@ use crate::node::Node;
 use crate::observe::clock;
 use crate::pod_files::dns::parse_resolv_conf;
 use crate::serve::streaming::Streaming;
+use crate::user_namespaces::{UserNamespaceError, UserNamespaces, subordinate};
 
 /// How long servers have to finish their answers.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -71,6 +72,9 @@ pub enum AgentError {
     /// A server can't be opened.
     #[error(transparent)]
     Door(#[from] DoorError),
+    /// Pods can't be given ids of their own.
+    #[error(transparent)]
+    UserNamespaces(#[from] UserNamespaceError),
     /// Something about this machine can't be read.
     #[error("{step}: {source}")]
     Machine {
@@ -112,12 +116,14 @@ pub async fn run(
         found = found => found?,
     };
     start::describe(&node, cgroups.version());
+    let user_namespaces = user_namespaces(&config, &node, &journal)?;
     let shared = Shared {
         records: restore(&store, &journal)?,
         config,
         cri,
         node,
         cgroups,
+        user_namespaces,
         journal,
     };
     let saver = Saver::default();
@@ -256,6 +262,23 @@ async fn cgroups(
     }
     manager.set_up_qos(&cgroup::node_limits(&start::enforced(config, node)), 0)?;
     Ok(manager)
+}
+
+/// Divides the ids of the host among pods; what pods have already they keep.
+fn user_namespaces(
+    config: &Config,
+    node: &Node,
+    journal: &Journal,
+) -> Result<Arc<UserNamespaces>, AgentError> {
+    let per_pod = start::ids_per_pod(config);
+    let all = subordinate::ids_for_pods(per_pod).map_err(UserNamespaceError::from)?;
+    let pods = u32::try_from(config.kubelet.max_pods).unwrap_or(u32::MAX);
+    let (opened, failures) = UserNamespaces::open(node.paths.clone(), all, per_pod, pods)?;
+    for error in failures {
+        let at = clock::now().wall;
+        journal.record_node(at, Kind::Warning, "UserNamespace", &error.to_string());
+    }
+    Ok(Arc::new(opened))
 }
 
 fn restore(store: &Store, journal: &Journal) -> Result<Records, CheckpointError> {

@@ -22,6 +22,7 @@ use crate::metrics::names;
 use crate::metrics::record::measured;
 use crate::node::Node;
 use crate::observe::clock;
+use crate::user_namespaces::UserNamespaces;
 
 /// Time between two collections.
 const PERIOD: Duration = Duration::from_secs(300);
@@ -37,6 +38,8 @@ pub struct Collector {
     pub node: Arc<Node>,
     /// For the pod cgroups that no pod owns.
     pub cgroups: Arc<cgroup::Manager>,
+    /// For the ids of pods whose directory goes.
+    pub user_namespaces: Arc<UserNamespaces>,
     /// What was collected is told here.
     pub journal: Arc<Journal>,
     /// When images are collected.
@@ -107,7 +110,9 @@ impl Collector {
             .map(ToString::to_string)
             .collect();
         let (node, cgroups) = (self.node.clone(), self.cgroups.clone());
-        let swept = tokio::task::spawn_blocking(move || leftovers::sweep(&node, &cgroups, &known));
+        let ids = self.user_namespaces.clone();
+        let sweep = move || leftovers::sweep(&node, &cgroups, &ids, &known);
+        let swept = tokio::task::spawn_blocking(sweep);
         let swept = swept.await.unwrap_or_default();
         for what in swept.removed {
             self.tell(Kind::Normal, "OrphanRemoved", &what);

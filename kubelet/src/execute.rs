@@ -9,6 +9,7 @@ mod mounts;
 mod probes;
 mod resources;
 mod sandbox;
+mod user_namespace;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use crate::model::{Action, Event, FailReason, Key, PodSpec, PodUid};
 use crate::node::Node;
 use crate::observe::{clock, listing};
 use crate::probe::Prober;
+use crate::user_namespaces::UserNamespaces;
 
 /// How many starts the runtime is offered at once: more gain nothing and cost latency.
 const STARTS_AT_ONCE: usize = 4;
@@ -63,6 +65,8 @@ pub struct Executor {
     pub cgroups: Arc<cgroup::Manager>,
     /// Runs probes and hooks.
     pub prober: Prober<Client>,
+    /// The ids of pods with user namespaces of their own.
+    pub user_namespaces: Arc<UserNamespaces>,
     /// For what should be told at once, before an action ends.
     pub journal: Arc<Journal>,
     starts: Semaphore,
@@ -116,6 +120,7 @@ impl Executor {
         cri: Client,
         node: Arc<Node>,
         cgroups: Arc<cgroup::Manager>,
+        user_namespaces: Arc<UserNamespaces>,
         journal: Arc<Journal>,
         pulls_at_once: usize,
     ) -> Self {
@@ -124,6 +129,7 @@ impl Executor {
             cri,
             node,
             cgroups,
+            user_namespaces,
             journal,
             starts: Semaphore::new(STARTS_AT_ONCE),
             pulls: Semaphore::new(pulls_at_once),
@@ -160,7 +166,9 @@ impl Executor {
             Action::StartContainer { .. } => self.start_container(job).await,
             Action::RunPostStart { container, id } => self.post_start(job, container, id).await,
             Action::KillContainer { .. } => self.kill_container(job).await,
-            Action::RemoveContainer { container, id } => self.remove_container(container, id).await,
+            Action::RemoveContainer { container, id } => {
+                self.remove_container(job, container, id).await
+            }
             Action::RunProbe {
                 container,
                 id,

@@ -24,4 +24,5 @@ pub mod serve;
 pub mod spec;
 pub mod stats;
 pub mod status;
+pub mod user_namespaces;
 pub mod volume;

@@ -308,7 +308,9 @@ impl World {
         match action {
             Action::SetUpCgroup => Done::Cgroup,
             Action::SetUpVolumes => Done::Volumes,
-            Action::TearDown { .. } => Done::TornDown,
+            Action::TearDown { keep_logs } => Done::TornDown {
+                files_kept: keep_logs,
+            },
             Action::CreateSandbox { attempt } => Done::Sandbox(self.sandbox(attempt)),
             Action::StopSandbox { id } => {
                 self.sandboxes

@@ -27,6 +27,8 @@ const PURE: &[&str] = &[
     "kubelet/src/reconcile",
     "kubelet/src/spec",
     "kubelet/src/status",
+    "kubelet/src/user_namespaces/ranges",
+    "kubelet/src/user_namespaces/record",
     "kubelet/src/volume/mountinfo",
     "kubelet/src/volume/plan",
     "systemd/src/plan",

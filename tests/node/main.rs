@@ -1,6 +1,7 @@
 //! The node tier: a kubelet, a real containerd and our CNI plugins in namespaces of their own.
 
 mod bad_days;
+mod bad_disks;
 mod crash;
 mod down;
 mod exec_logs;
@@ -10,3 +11,4 @@ mod manifests;
 mod many_pods;
 mod probes;
 mod restart;
+mod user_namespaces;

@@ -8,6 +8,7 @@ use crate::requires;
 use keelson_bootstrap::layout::Layout;
 use serde_json::{Value, json};
 use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -47,9 +48,20 @@ impl Node {
     pub fn with(config: &Value) -> Self {
         let node = Self::prepare();
         node.configure(config);
-        node.up();
-        node.import_test_image(node.folder.path());
+        node.start_prepared();
         node
+    }
+
+    /// Starts a node that was prepared, and gives it the image that test pods run.
+    ///
+    /// # Panics
+    /// When it does not come up; the message holds what it printed.
+    pub fn start_prepared(&self) {
+        if !self.layout.kubelet_drop_ins().exists() {
+            self.configure(&json!({}));
+        }
+        self.up();
+        self.import_test_image(self.folder.path());
     }
 
     /// The namespace and folders of a node, with nothing running yet.
@@ -97,9 +109,7 @@ impl Node {
     /// # Panics
     /// When it fails.
     pub fn up(&self) -> String {
-        let bin = requires::containerd();
-        let bin = bin.to_str().expect("a plain path");
-        let output = self.keelson(&["up", "--containerd", bin]);
+        let output = self.try_up();
         let said = text(&output.stdout);
         assert!(
             output.status.success(),
@@ -108,6 +118,31 @@ impl Node {
             self.logs()
         );
         said
+    }
+
+    /// `keelson up`, whatever comes of it.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn try_up(&self) -> Output {
+        let bin = requires::containerd();
+        let bin = bin.to_str().expect("a plain path");
+        self.keelson(&["up", "--containerd", bin])
+    }
+
+    /// A path as the node sees it: its mounts are its own.
+    ///
+    /// # Panics
+    /// When the kubelet does not run.
+    #[must_use]
+    pub fn seen(&self, path: &Path) -> PathBuf {
+        let pid = self.pid_of("kubelet").expect("the kubelet runs");
+        let below = path.strip_prefix("/").unwrap_or(path);
+        Path::new("/proc")
+            .join(pid.to_string())
+            .join("root")
+            .join(below)
     }
 
     /// `keelson down --purge`, checked for success.

@@ -1,4 +1,4 @@
-//! What a pod may ask of the kernel: sysctls, AppArmor, user namespaces.
+//! What a pod may ask of the kernel: sysctls, AppArmor.
 
 use keelson_api::core::{AppArmorProfile, Pod, PodSpec};
 
@@ -23,9 +23,7 @@ const SAFE: [&str; 12] = [
 /// The first thing that this node does not give.
 pub(super) fn check(pod: &Pod, node: &NodeFacts) -> Option<Verdict> {
     let spec = pod.spec.as_ref()?;
-    sysctls(spec, node)
-        .or_else(|| app_armor(spec, node))
-        .or_else(|| user_namespaces(spec, node))
+    sysctls(spec, node).or_else(|| app_armor(spec, node))
 }
 
 fn sysctls(spec: &PodSpec, node: &NodeFacts) -> Option<Verdict> {
@@ -97,13 +95,5 @@ fn app_armor(spec: &PodSpec, node: &NodeFacts) -> Option<Verdict> {
     (!node.app_armor).then(|| {
         let message = format!("Cannot enforce AppArmor: AppArmor is not enabled on the host (profile type {:?} was asked for)", asked.type_);
         reject("AppArmor", message)
-    })
-}
-
-fn user_namespaces(spec: &PodSpec, node: &NodeFacts) -> Option<Verdict> {
-    let asked = spec.host_users == Some(false);
-    (asked && !node.user_namespaces).then(|| {
-        let message = "the runtime cannot make user namespaces: remove hostUsers, or use a runtime and a kernel that can";
-        reject("UserNamespacesNotSupported", message)
     })
 }

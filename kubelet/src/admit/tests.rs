@@ -124,11 +124,6 @@ fn refuses_in_upstreams_words() {
             "affinity",
         ),
         (
-            pod("a", json!({"hostUsers": false})),
-            "UserNamespacesNotSupported",
-            "user namespaces",
-        ),
-        (
             pod(
                 "a",
                 json!({"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}),

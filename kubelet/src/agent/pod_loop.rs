@@ -348,7 +348,7 @@ impl PodLoop {
         self.wakes.set(uid, None);
         self.parts.saver.forget(uid.clone());
         self.parts.journal.forget(uid.as_str());
-        record::forget_pod(&name.1, uid.as_str());
+        record::forget_pod(&name.0, &name.1, uid.as_str());
         if let Some(next) = self.held.remove(name) {
             self.accept(&next);
         }

@@ -21,6 +21,7 @@ use crate::journal::Journal;
 use crate::logs::rotator;
 use crate::model::Mono;
 use crate::node::Node;
+use crate::user_namespaces::UserNamespaces;
 
 /// Handles of what there is one of.
 pub struct Shared {
@@ -32,6 +33,8 @@ pub struct Shared {
     pub node: Arc<Node>,
     /// The cgroup tree.
     pub cgroups: Arc<cgroup::Manager>,
+    /// The ids of pods with user namespaces of their own.
+    pub user_namespaces: Arc<UserNamespaces>,
     /// What was decided.
     pub journal: Arc<Journal>,
     /// The pods.
@@ -46,6 +49,7 @@ impl Shared {
             self.cri.clone(),
             self.node.clone(),
             self.cgroups.clone(),
+            self.user_namespaces.clone(),
             self.journal.clone(),
             start::pulls_at_once(&self.config),
         ))
@@ -82,6 +86,7 @@ impl Shared {
             records: self.records.clone(),
             node: self.node.clone(),
             cgroups: self.cgroups.clone(),
+            user_namespaces: self.user_namespaces.clone(),
             journal: self.journal.clone(),
             limits: start::image_limits(&self.config),
         };

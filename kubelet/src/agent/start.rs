@@ -22,6 +22,7 @@ use crate::pod_files::{HostResolv, Paths};
 use crate::reconcile::Policy;
 use crate::spec::resources::NodeLimits;
 use crate::spec::security::Confinement;
+use crate::user_namespaces::ranges::UNIT;
 
 /// The kernel that first had tmpfs `noswap`.
 const NOSWAP_KERNEL: (u32, u32) = (6, 4);
@@ -98,6 +99,7 @@ pub fn node(config: &Config, found: Found) -> Node {
             seccomp_default: kubelet.seccomp_default,
             seccomp_root: format!("{}/seccomp", config.options.root_dir.display()),
             volume_groups: Vec::new(),
+            ids: None,
         },
         cluster_dns: kubelet.cluster_dns.clone(),
         cluster_domain: kubelet.cluster_domain.clone(),
@@ -154,10 +156,18 @@ pub fn admission(config: &Config, node: &Node) -> admit::NodeFacts {
             .collect(),
         taints: config.kubelet.register_with_taints.clone(),
         app_armor: node.app_armor,
-        user_namespaces: false,
         allowed_unsafe_sysctls: config.kubelet.allowed_unsafe_sysctls.clone(),
         awaited: BTreeMap::new(),
     }
+}
+
+/// `userNamespaces.idsPerPod`.
+#[must_use]
+pub fn ids_per_pod(config: &Config) -> u32 {
+    let asked = config.kubelet.user_namespaces.as_ref();
+    asked
+        .and_then(|asked| u32::try_from(asked.ids_per_pod).ok())
+        .unwrap_or(UNIT)
 }
 
 /// `maxPods`, or fewer by `podsPerCore`.

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::cgroup;
 use crate::logs::layout::owner_of;
 use crate::node::Node;
+use crate::user_namespaces::UserNamespaces;
 use crate::volume;
 
 /// What a sweep did.
@@ -23,11 +24,20 @@ pub struct Swept {
 /// Removes what belongs to no pod in `known`. Never stops at a problem, never recurses into a
 /// mount.
 #[must_use]
-pub fn sweep(node: &Node, cgroups: &cgroup::Manager, known: &BTreeSet<String>) -> Swept {
+pub fn sweep(
+    node: &Node,
+    cgroups: &cgroup::Manager,
+    user_namespaces: &UserNamespaces,
+    known: &BTreeSet<String>,
+) -> Swept {
     let mut swept = Swept::default();
     for uid in unknown(&names(&node.paths.pods()), known, Some) {
         match volume::tear_down(&node.paths.pod(&uid)) {
-            Ok(()) => swept.removed.push(format!("directory of pod {uid}")),
+            Ok(()) => {
+                swept.removed.push(format!("directory of pod {uid}"));
+                let released = user_namespaces.release(&uid);
+                swept.problems.extend(released.err().map(|e| e.to_string()));
+            }
             Err(left) => swept.problems.extend(left.iter().map(ToString::to_string)),
         }
     }

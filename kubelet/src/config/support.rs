@@ -224,7 +224,7 @@ pub const TABLE: [(&str, Support); 125] = [
     ("containerRuntimeEndpoint", Honoured),
     ("imageServiceEndpoint", Honoured),
     ("failCgroupV1", Honoured),
-    ("userNamespaces", NotYet("65536 IDs for each pod")),
+    ("userNamespaces", Honoured),
 ];
 
 /// Fields that hold something else than their default although nothing acts on them.

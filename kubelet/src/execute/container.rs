@@ -11,9 +11,10 @@ use keelson_cri::error::PullFailure;
 use keelson_cri::values::Image;
 use tokio::time::Instant;
 
+use super::user_namespace::map_owners;
 use super::{Executor, Failure, Job, manifest_container};
 use crate::journal::{Kind, PodKey};
-use crate::logs::files::place_link;
+use crate::logs::files::{place_link, remove_linked};
 use crate::logs::layout::LogOwner;
 use crate::metrics::names;
 use crate::metrics::record::{self, measured};
@@ -114,8 +115,13 @@ impl Executor {
         let container = manifest_container(&job.pod, name)
             .ok_or_else(|| config_error(format!("container {name} is not in the pod")))?;
         let user = self.image_user(&job.pod, &container, image_ref).await?;
+        let ids = self
+            .ids(job, FailReason::CreateContainerConfigError)
+            .await?;
+        let confinement = self.node.confinement.with_ids(ids);
         let mounts = self.mounts(job, &container, *attempt).await;
-        let mounts = mounts.map_err(config_error)?;
+        let mut mounts = mounts.map_err(config_error)?;
+        map_owners(&mut mounts, &confinement.id_mappings());
         let inputs = ContainerInputs {
             attempt: *attempt,
             hash: spec.hash,
@@ -124,12 +130,12 @@ impl Executor {
             mounts,
             facts: &self.node.downward(&job.ips),
             limits: &self.node.limits,
-            confinement: &self.node.confinement,
+            confinement: &confinement,
             target: target(job, name),
         };
         let config = container_config(&job.pod, &container, &inputs)
             .map_err(|error| config_error(error.to_string()))?;
-        let sandbox_config = sandbox_config(&job.pod, &self.sandbox_inputs(&job.pod, 0)?);
+        let sandbox_config = sandbox_config(&job.pod, &self.sandbox_inputs(&job.pod, 0, ids)?);
         let since = clock::mono();
         let id = {
             let _turn = self.starts.acquire().await;
@@ -227,18 +233,25 @@ impl Executor {
 
     pub(super) async fn remove_container(
         &self,
+        job: &Job,
         name: &Arc<str>,
         id: &Arc<str>,
     ) -> Result<Event, Failure> {
         match measured("remove_container", self.cri.remove_container(id)).await {
             Err(error) if !error.is_not_found() => {
-                Err(Failure::call(FailReason::RemoveContainer, &error))
+                return Err(Failure::call(FailReason::RemoveContainer, &error));
             }
-            _ => Ok(Event::Done(Done::ContainerRemoved {
-                container: name.clone(),
-                id: id.clone(),
-            })),
+            _ => {}
         }
+        // Its log goes with it: a container that crashes for a year leaves no year of logs.
+        let link = self.node.log_links.join(owner(job).link_name(name, id));
+        if let Err(error) = remove_linked(&link, &self.log_dir(job)) {
+            self.tell(job, "FailedLogClean", &error.to_string());
+        }
+        Ok(Event::Done(Done::ContainerRemoved {
+            container: name.clone(),
+            id: id.clone(),
+        }))
     }
 
     /// Tells of something that went wrong without ending the action.

@@ -5,7 +5,7 @@ use keelson_api::qos;
 
 use super::{Executor, Failure, Job, manifest_container};
 use crate::cgroup::{self, PodCgroup, Tier};
-use crate::logs::files::remove_pod_directory;
+use crate::logs::files::{remove_links_below, remove_pod_directory};
 use crate::metrics::record::cgroup_work;
 use crate::model::{Done, Event, FailReason};
 use crate::pod_files::create_pod_dir;
@@ -74,7 +74,9 @@ impl Executor {
     pub(super) async fn tear_down(&self, job: &Job, keep_logs: bool) -> Result<Event, Failure> {
         let (paths, cgroups) = (self.node.paths.clone(), self.cgroups.clone());
         let (pod, uid) = (pod_cgroup(job), job.uid.clone());
+        let user_namespaces = self.user_namespaces.clone();
         let logs = (!keep_logs).then(|| self.log_dir(job));
+        let links = self.node.log_links.clone();
         let torn_down = tokio::task::spawn_blocking(move || {
             let mut left = Vec::new();
             let dir = paths.pod(uid.as_str());
@@ -84,14 +86,23 @@ impl Executor {
                 volume::tear_down(&dir)
             };
             left.extend(volumes.err().into_iter().flatten().map(|e| e.to_string()));
+            if left.is_empty() {
+                let released = user_namespaces.release(uid.as_str());
+                left.extend(released.err().map(|e| e.to_string()));
+            }
             let removed = cgroup_work("destroy", || cgroups.remove_pod(&pod));
             left.extend(removed.err().map(|e| e.to_string()));
-            let logs = logs.map(|dir| remove_pod_directory(&dir));
-            left.extend(logs.and_then(Result::err).map(|e| e.to_string()));
+            if let Some(dir) = logs {
+                let links = remove_links_below(&links, &dir);
+                left.extend(links.iter().map(ToString::to_string));
+                left.extend(remove_pod_directory(&dir).err().map(|e| e.to_string()));
+            }
             left
         });
         match torn_down.await {
-            Ok(left) if left.is_empty() => Ok(Event::Done(Done::TornDown)),
+            Ok(left) if left.is_empty() => Ok(Event::Done(Done::TornDown {
+                files_kept: keep_logs,
+            })),
             Ok(left) => Err(Failure::new(FailReason::TearDown, left.join("; "))),
             Err(error) => Err(Failure::new(FailReason::TearDown, error)),
         }

@@ -14,21 +14,18 @@ use crate::model::{Done, Event, FailReason};
 use crate::observe::{clock, listing};
 use crate::pod_files::{dns, host_names};
 use crate::spec::{SandboxInputs, sandbox_config};
+use crate::user_namespaces::IdRange;
 
 impl Executor {
     pub(super) async fn create_sandbox(&self, job: &Job, attempt: u32) -> Result<Event, Failure> {
-        let inputs = self.sandbox_inputs(&job.pod, attempt)?;
+        let handler = handler(&job.pod);
+        let ids = self.new_ids(job, handler).await?;
+        let inputs = self.sandbox_inputs(&job.pod, attempt, ids)?;
         let config = sandbox_config(&job.pod, &inputs);
-        let handler = job
-            .pod
-            .spec
-            .as_ref()
-            .and_then(|s| s.runtime_class_name.as_deref());
         let since = clock::mono();
         let fail = |error| Failure::call(FailReason::Sandbox, &error);
         let id = {
             let _turn = self.starts.acquire().await;
-            let handler = handler.unwrap_or_default();
             let began = Instant::now();
             let made = measured("run_podsandbox", self.cri.run_sandbox(config, handler)).await;
             record::sandbox_run(handler, began.elapsed(), made.is_err());
@@ -44,7 +41,12 @@ impl Executor {
     }
 
     /// What the sandbox needs beyond the manifest.
-    pub(super) fn sandbox_inputs(&self, pod: &Pod, attempt: u32) -> Result<SandboxInputs, Failure> {
+    pub(super) fn sandbox_inputs(
+        &self,
+        pod: &Pod,
+        attempt: u32,
+        ids: Option<IdRange>,
+    ) -> Result<SandboxInputs, Failure> {
         let names = host_names(pod, &self.node.cluster_domain)
             .map_err(|error| Failure::new(FailReason::Sandbox, error))?;
         let own_network = pod.spec.as_ref().and_then(|s| s.host_network) != Some(true);
@@ -73,7 +75,7 @@ impl Executor {
             }),
             log_directory: log_directory.to_string_lossy().into_owned(),
             cgroup_parent: self.cgroups.pod_cgroup_parent(&pod_cgroup_of(pod, &uid)),
-            confinement: self.node.confinement.clone(),
+            confinement: self.node.confinement.with_ids(ids),
         })
     }
 
@@ -90,4 +92,11 @@ impl Executor {
             _ => Ok(Event::Done(Done::SandboxRemoved { id: id.clone() })),
         }
     }
+}
+
+/// The runtime handler that the pod chose; empty for the default one.
+fn handler(pod: &Pod) -> &str {
+    let spec = pod.spec.as_ref();
+    spec.and_then(|s| s.runtime_class_name.as_deref())
+        .unwrap_or_default()
 }

@@ -48,22 +48,21 @@ pub fn remove_link(link: &Path) -> Result<(), LogFileError> {
     ignore_enoent(fs::remove_file(link)).map_err(failed("remove", link))
 }
 
-/// Removes the links of `directory` whose log is gone; returns how many, and what went wrong.
-pub fn remove_dangling_links(directory: &Path) -> (usize, Vec<LogFileError>) {
-    let (mut removed, mut failures) = (0, Vec::new());
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let dangling = path.is_symlink()
-            && fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        if !dangling {
-            continue;
-        }
-        match remove_link(&path) {
-            Ok(()) => removed += 1,
-            Err(failure) => failures.push(failure),
-        }
+/// Removes the links of `directory` that lead to logs below `logs`; returns what went wrong.
+pub fn remove_links_below(directory: &Path, logs: &Path) -> Vec<LogFileError> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let links = entries.map(|entry| entry.path());
+    let ours = links.filter(|link| fs::read_link(link).is_ok_and(|log| log.starts_with(logs)));
+    ours.filter_map(|link| remove_link(&link).err()).collect()
+}
+
+/// Removes the log that `link` leads to, where it lies below `logs`, then the link.
+pub fn remove_linked(link: &Path, logs: &Path) -> Result<(), LogFileError> {
+    match fs::read_link(link) {
+        Ok(log) if log.starts_with(logs) => remove_instance(&log)?,
+        _ => {}
     }
-    (removed, failures)
+    remove_link(link)
 }
 
 /// Removes one instance's log and what was rotated from it.
@@ -114,11 +113,32 @@ mod tests {
         place_link(&link, &log).unwrap();
         assert_eq!(fs::read_to_string(&link).unwrap(), "x");
         let directory = link.parent().unwrap();
-        assert_eq!(remove_dangling_links(directory).0, 0);
-        fs::remove_file(&log).unwrap();
-        assert_eq!(remove_dangling_links(directory).0, 1);
+        assert!(remove_links_below(directory, &root.path().join("other")).is_empty());
+        assert!(link.is_symlink());
+        assert!(remove_links_below(directory, root.path()).is_empty());
         assert!(!link.is_symlink());
         remove_link(&link).unwrap();
+        assert!(remove_links_below(&root.path().join("none"), root.path()).is_empty());
+    }
+
+    #[test]
+    fn a_log_goes_with_its_link_and_no_other_file_does() {
+        let root = tempfile::tempdir().unwrap();
+        let (logs, other) = (root.path().join("logs"), root.path().join("other.log"));
+        fs::create_dir_all(&logs).unwrap();
+        let log = logs.join("0.log");
+        for file in [&log, &logs.join("0.log.20260101-000000.gz"), &other] {
+            fs::write(file, "x").unwrap();
+        }
+        let link = root.path().join("link");
+        place_link(&link, &log).unwrap();
+        remove_linked(&link, &logs).unwrap();
+        assert_eq!(fs::read_dir(&logs).unwrap().count(), 0);
+        assert!(!link.is_symlink());
+        place_link(&link, &other).unwrap();
+        remove_linked(&link, &logs).unwrap();
+        assert!(other.exists() && !link.is_symlink());
+        remove_linked(&link, &logs).unwrap();
     }
 
     #[test]

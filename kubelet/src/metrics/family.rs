@@ -80,13 +80,14 @@ impl<T> Family<T> {
         }
     }
 
-    fn forget(&self, label: &str, value: &str) {
+    fn forget(&self, object: &[(&str, &str)]) {
         let labels = self.description.labels;
-        let Some(index) = labels.iter().position(|name| *name == label) else {
-            return;
+        let is_one = |values: &[Box<str>], (label, value): &(&str, &str)| {
+            let index = labels.iter().position(|name| name == label);
+            index.is_some_and(|index| &*values[index] == *value)
         };
         let mut series = self.series.write();
-        series.retain(|(values, _)| values[index].as_ref() != value);
+        series.retain(|(values, _)| !object.iter().all(|one| is_one(values, one)));
     }
 
     fn each(&self, mut visit: impl FnMut(&[Box<str>], &T)) {
@@ -110,9 +111,10 @@ macro_rules! shared {
                 &self.$($family)+.description
             }
 
-            /// Drops every series whose `label` has `value`; for objects that are gone.
-            pub fn forget(&self, label: &str, value: &str) {
-                self.$($family)+.forget(label, value);
+            /// Drops every series that has all of these values, by label; for objects that are
+            /// gone.
+            pub fn forget(&self, object: &[(&str, &str)]) {
+                self.$($family)+.forget(object);
             }
 
             /// Visits every series with its label values.
@@ -257,8 +259,8 @@ mod tests {
             seen,
             [("a/1".into(), 1), ("a/2".into(), 1), ("z/1".into(), 2)]
         );
-        counter.forget("a", "a");
-        counter.forget("nothing", "z");
+        counter.forget(&[("a", "a")]);
+        counter.forget(&[("nothing", "z")]);
         assert_eq!(counter.value(&["z", "1"]), 2);
         assert_eq!(counter.value(&["a", "1"]), 0);
     }

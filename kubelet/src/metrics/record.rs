@@ -79,9 +79,9 @@ pub fn probe(probe: &Probe<'_>, took: Duration) {
 }
 
 /// Drops the series of a pod that is gone.
-pub fn forget_pod(name: &str, uid: &str) {
-    names::PROBER_PROBE_TOTAL.forget("pod_uid", uid);
-    names::PROBER_PROBE_DURATION_SECONDS.forget("pod", name);
+pub fn forget_pod(namespace: &str, name: &str, uid: &str) {
+    names::PROBER_PROBE_TOTAL.forget(&[("pod_uid", uid)]);
+    names::PROBER_PROBE_DURATION_SECONDS.forget(&[("namespace", namespace), ("pod", name)]);
 }
 
 /// The size class of an image, as the label of pull durations wants it.
@@ -137,15 +137,23 @@ mod tests {
             namespace: "default",
             pod_uid: "uid-gone",
         };
+        let namesake = Probe {
+            namespace: "other",
+            pod_uid: "uid-other",
+            ..one
+        };
         probe(&one, Duration::from_millis(1));
+        probe(&namesake, Duration::from_millis(1));
         let labels = ["Liveness", "failed", "app", "gone", "default", "uid-gone"];
         assert_eq!(names::PROBER_PROBE_TOTAL.value(&labels), 1);
-        forget_pod("gone", "uid-gone");
-        let mut left = 0;
+        forget_pod("default", "gone", "uid-gone");
+        let mut left = Vec::new();
         names::PROBER_PROBE_DURATION_SECONDS.each(|values, _| {
-            left += usize::from(values[2].as_ref() == "gone");
+            if values[2].as_ref() == "gone" {
+                left.push(values[3].to_string());
+            }
         });
-        assert_eq!(left, 0);
+        assert_eq!(left, ["other"]);
     }
 
     #[test]

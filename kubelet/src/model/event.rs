@@ -52,8 +52,11 @@ pub enum Done {
     Cgroup,
     /// Directories and volumes stand.
     Volumes,
-    /// Volumes, directories and cgroup are gone.
-    TornDown,
+    /// Volumes and cgroup are gone.
+    TornDown {
+        /// The pod's own files and logs are still there, as they were asked to be.
+        files_kept: bool,
+    },
     /// The sandbox is ready.
     Sandbox(ObservedSandbox),
     /// The sandbox is stopped.

@@ -23,6 +23,8 @@ pub struct ObservedPod {
     /// Directories, volumes or cgroup may be on the node and must be torn down before the pod is
     /// gone. True as soon as one of them was begun; after a restart true until torn down.
     pub resources_held: bool,
+    /// Its directory and logs were left when the rest was torn down: they go with the pod object.
+    pub files_kept: bool,
     /// Sandboxes and containers that were removed a short while ago, by id: late news of them is
     /// no news.
     pub removed: BTreeMap<Arc<str>, Mono>,

@@ -106,7 +106,8 @@ impl Intake<'_> {
                 self.observed.resources_held = true;
                 self.memory.retries.remove(&RetryOf::Volumes);
             }
-            Done::TornDown => {
+            Done::TornDown { files_kept } => {
+                self.observed.files_kept = files_kept;
                 self.observed.cgroup_ready = false;
                 self.observed.volumes_ready = false;
                 self.observed.resources_held = false;
@@ -248,7 +249,7 @@ impl Done {
     pub fn key(&self) -> Key {
         match self {
             Self::Cgroup => Key::Cgroup,
-            Self::Volumes | Self::TornDown => Key::Volumes,
+            Self::Volumes | Self::TornDown { .. } => Key::Volumes,
             Self::Sandbox(_) | Self::SandboxStopped { .. } | Self::SandboxRemoved { .. } => {
                 Key::Sandbox
             }
@@ -344,7 +345,9 @@ mod tests {
             match action.clone() {
                 Action::SetUpCgroup => Done::Cgroup,
                 Action::SetUpVolumes => Done::Volumes,
-                Action::TearDown { .. } => Done::TornDown,
+                Action::TearDown { keep_logs } => Done::TornDown {
+                    files_kept: keep_logs,
+                },
                 Action::CreateSandbox { attempt } => Done::Sandbox(ObservedSandbox {
                     id: format!("s{attempt}").into(),
                     attempt,

@@ -125,8 +125,9 @@ fn remove_all(turn: &mut Turn<'_>) -> bool {
 /// Gives back volumes, directories and cgroup. True when nothing is held.
 fn tear_down(turn: &mut Turn<'_>, keep_logs: bool) -> bool {
     let idle = !turn.busy(&Key::Volumes) && !turn.busy(&Key::Cgroup);
-    if turn.observed.resources_held && idle && retry_due(turn, RetryOf::CleanUp) {
+    let held = turn.observed.resources_held || (turn.observed.files_kept && !keep_logs);
+    if held && idle && retry_due(turn, RetryOf::CleanUp) {
         turn.emit(Action::TearDown { keep_logs });
     }
-    idle && !turn.observed.resources_held
+    idle && !held
 }

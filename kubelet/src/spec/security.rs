@@ -6,12 +6,13 @@ use k8s_openapi::api::core::v1::{
     SecurityContext,
 };
 use keelson_cri::config::{
-    Capability, Int64Value, LinuxContainerSecurityContext, LinuxSandboxSecurityContext,
+    Capability, IdMapping, Int64Value, LinuxContainerSecurityContext, LinuxSandboxSecurityContext,
     NamespaceMode, NamespaceOption, ProfileType, SeLinuxOption, SecurityProfile,
-    SupplementalGroupsPolicy,
+    SupplementalGroupsPolicy, UserNamespace,
 };
 
 use super::SpecError;
+use crate::user_namespaces::IdRange;
 
 /// Kernel files that a container must not read, unless `procMount` is `Unmasked`.
 const MASKED: [&str; 12] = [
@@ -55,11 +56,39 @@ pub struct Confinement {
     pub seccomp_root: String,
     /// Extra groups from mounted volumes.
     pub volume_groups: Vec<i64>,
+    /// The ids of the host behind a pod with `hostUsers: false`; `None`: the host's own.
+    pub ids: Option<IdRange>,
+}
+
+impl Confinement {
+    /// The same for a pod with ids of its own.
+    #[must_use]
+    pub fn with_ids(&self, ids: Option<IdRange>) -> Self {
+        Self {
+            ids,
+            ..self.clone()
+        }
+    }
+
+    /// How ids inside of the pod map to ids of the host; none without a user namespace.
+    #[must_use]
+    pub fn id_mappings(&self) -> Vec<IdMapping> {
+        let mapping = |ids: IdRange| IdMapping {
+            host_id: ids.first,
+            container_id: 0,
+            length: ids.length,
+        };
+        self.ids.map(mapping).into_iter().collect()
+    }
 }
 
 /// Namespaces of the sandbox or of one container.
 #[must_use]
-pub fn namespaces(pod: &PodSpec, target: Option<&str>) -> NamespaceOption {
+pub fn namespaces(
+    pod: &PodSpec,
+    target: Option<&str>,
+    confinement: &Confinement,
+) -> NamespaceOption {
     let node_or = |node: Option<bool>, otherwise| match node {
         Some(true) => NamespaceMode::Node,
         _ => otherwise,
@@ -77,7 +106,19 @@ pub fn namespaces(pod: &PodSpec, target: Option<&str>) -> NamespaceOption {
         pid: pid.into(),
         ipc: node_or(pod.host_ipc, NamespaceMode::Pod).into(),
         target_id: target.unwrap_or_default().to_owned(),
-        userns_options: None,
+        userns_options: Some(user_namespace(confinement)),
+    }
+}
+
+fn user_namespace(confinement: &Confinement) -> UserNamespace {
+    let mode = match confinement.ids {
+        Some(_) => NamespaceMode::Pod,
+        None => NamespaceMode::Node,
+    };
+    UserNamespace {
+        mode: mode.into(),
+        uids: confinement.id_mappings(),
+        gids: confinement.id_mappings(),
     }
 }
 
@@ -91,7 +132,7 @@ pub fn sandbox_security(
     let empty = PodSecurityContext::default();
     let own = pod.security_context.as_ref().unwrap_or(&empty);
     LinuxSandboxSecurityContext {
-        namespace_options: Some(namespaces(pod, None)),
+        namespace_options: Some(namespaces(pod, None, confinement)),
         selinux_options: own.se_linux_options.as_ref().map(selinux),
         run_as_user: own.run_as_user.map(number),
         run_as_group: own.run_as_group.map(number),
@@ -139,7 +180,7 @@ pub fn container_security(
             add_ambient_capabilities: Vec::new(),
         }),
         privileged,
-        namespace_options: Some(namespaces(spec, target)),
+        namespace_options: Some(namespaces(spec, target, confinement)),
         selinux_options: own
             .se_linux_options
             .as_ref()
@@ -350,9 +391,34 @@ mod tests {
     }
 
     #[test]
+    fn user_namespaces_carry_the_ids_of_the_pod() {
+        let of = |ids| {
+            let confinement = Confinement::default().with_ids(ids);
+            let asked = namespaces(&PodSpec::default(), None, &confinement);
+            asked.userns_options.unwrap()
+        };
+        let node = of(None);
+        assert_eq!(node.mode, i32::from(NamespaceMode::Node));
+        assert!(node.uids.is_empty() && node.gids.is_empty());
+        let own = of(Some(IdRange {
+            first: 131_072,
+            length: 65_536,
+        }));
+        assert_eq!(own.mode, i32::from(NamespaceMode::Pod));
+        let mapping = IdMapping {
+            host_id: 131_072,
+            container_id: 0,
+            length: 65_536,
+        };
+        assert_eq!(own.uids, [mapping]);
+        assert_eq!(own.gids, own.uids);
+    }
+
+    #[test]
     fn process_namespaces() {
         let check = |pod: PodSpec, target, expected: NamespaceMode| {
-            assert_eq!(namespaces(&pod, target).pid, i32::from(expected));
+            let namespaces = namespaces(&pod, target, &Confinement::default());
+            assert_eq!(namespaces.pid, i32::from(expected));
         };
         let of = |host, shared| PodSpec {
             host_pid: host,

@@ -225,12 +225,12 @@ impl Simulation {
                 Ok(Done::Cgroup)
             }
             Action::SetUpVolumes => {
-                self.world.volumes = true;
+                (self.world.volumes, self.world.files) = (true, true);
                 Ok(Done::Volumes)
             }
-            Action::TearDown { .. } => {
-                (self.world.cgroup, self.world.volumes) = (false, false);
-                Ok(Done::TornDown)
+            Action::TearDown { keep_logs } => {
+                let files_kept = self.world.tear_down(*keep_logs);
+                Ok(Done::TornDown { files_kept })
             }
             Action::CreateSandbox { attempt } => {
                 match self.world.create_sandbox(*attempt, self.now) {

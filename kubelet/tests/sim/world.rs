@@ -87,6 +87,8 @@ pub struct World {
     pub containers: Vec<Container>,
     pub cgroup: bool,
     pub volumes: bool,
+    /// The pod's directory and logs.
+    pub files: bool,
     /// The runtime can be reached.
     pub up: bool,
     /// Init containers that ended well, by sandbox.
@@ -202,7 +204,15 @@ impl World {
         }
     }
 
+    /// Gives back what the pod holds besides containers; its files only where they aren't kept.
+    pub fn tear_down(&mut self, files_kept: bool) -> bool {
+        (self.cgroup, self.volumes) = (false, false);
+        self.files &= files_kept;
+        files_kept
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.sandboxes.is_empty() && self.containers.is_empty() && !self.cgroup && !self.volumes
+        let held = self.cgroup || self.volumes || self.files;
+        self.sandboxes.is_empty() && self.containers.is_empty() && !held
     }
 }
