@@ -10,6 +10,7 @@ pub mod columns;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;
+pub mod patch;
 pub mod resource_table;
 pub mod schema;
 pub mod strategy;
