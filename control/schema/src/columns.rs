@@ -1,5 +1,18 @@
 //! The columns that `kubectl get` shows: names, types, and how a cell is read off an object.
 
+pub mod age;
+pub mod auth;
+pub mod cluster;
+pub mod network;
+pub mod path;
+pub mod pods;
+mod read;
+pub mod storage;
+pub mod workloads;
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::resource_table::Name;
@@ -29,7 +42,7 @@ pub enum Cell {
     /// How long ago `metadata.creationTimestamp` was, in short form.
     Age,
     /// A function of the object and of now.
-    Function(fn(&Value, jiff::Timestamp) -> Value),
+    Function(fn(&Value, Timestamp) -> Value),
     /// A JSON path, as custom resources give them.
     Path(Name),
 }
@@ -48,10 +61,10 @@ impl Column {
         cell: Cell,
     ) -> Self {
         Self {
-            name: Name::Borrowed(name),
-            kind: Name::Borrowed(kind),
-            format: Name::Borrowed(format),
-            description: Name::Borrowed(""),
+            name: Cow::Borrowed(name),
+            kind: Cow::Borrowed(kind),
+            format: Cow::Borrowed(format),
+            description: Cow::Borrowed(""),
             priority,
             cell,
         }
@@ -61,6 +74,45 @@ impl Column {
     #[must_use]
     pub const fn text(name: &'static str, cell: Cell) -> Self {
         Self::new(name, "string", "", 0, cell)
+    }
+
+    /// A column of text that a function finds.
+    const fn of(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Self {
+        Self::text(name, Cell::Function(cell))
+    }
+
+    /// A column of text that is shown with `-o wide`.
+    const fn wide(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Self {
+        Self::new(name, "string", "", 1, Cell::Function(cell))
+    }
+
+    /// A column of whole numbers.
+    const fn count(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Self {
+        Self::new(name, "integer", "", 0, Cell::Function(cell))
+    }
+
+    /// A column of text at a path.
+    const fn at(name: &'static str, path: &'static str) -> Self {
+        Self::text(name, Cell::Path(Cow::Borrowed(path)))
+    }
+
+    /// The cell of an object.
+    #[must_use]
+    pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
+        match &self.cell {
+            Cell::Name => object
+                .pointer("/metadata/name")
+                .cloned()
+                .unwrap_or_default(),
+            Cell::Age => {
+                let created = object
+                    .pointer("/metadata/creationTimestamp")
+                    .and_then(Value::as_str);
+                Value::String(age::since(created, now))
+            }
+            Cell::Function(function) => function(object, now),
+            Cell::Path(path) => path::cell(object, path, &self.kind, now),
+        }
     }
 }
 
@@ -72,6 +124,12 @@ pub const GENERIC: &[Column] = &[
         "date",
         "",
         0,
-        Cell::Path(Name::Borrowed(".metadata.creationTimestamp")),
+        Cell::Path(Cow::Borrowed(".metadata.creationTimestamp")),
     ),
 ];
+
+/// Name and age.
+pub const AGED: &[Column] = &[Column::NAME, Column::AGE];
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod columns;
+pub mod convert;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;
@@ -14,4 +15,5 @@ pub mod patch;
 pub mod resource_table;
 pub mod schema;
 pub mod strategy;
+pub mod table;
 pub mod write;

@@ -1,6 +1,7 @@
 //! Workloads: `apps`, `batch`, `autoscaling`.
 
 use super::Resource;
+use crate::columns;
 use crate::defaults::apps;
 use crate::strategy::Strategy;
 
@@ -15,14 +16,17 @@ const COUNTED: Strategy = Strategy {
 
 pub(super) fn rows() -> Vec<Resource> {
     let mut rows = vec![
-        Resource::namespaced(APPS, "ControllerRevision", "controllerrevisions"),
+        Resource::namespaced(APPS, "ControllerRevision", "controllerrevisions")
+            .columns(columns::workloads::CONTROLLER_REVISION),
         Resource::namespaced(APPS, "DaemonSet", "daemonsets")
+            .columns(columns::workloads::DAEMON_SET)
             .defaults(apps::daemon_set)
             .short(&["ds"])
             .categories(&["all"])
             .status()
             .strategy(COUNTED),
         Resource::namespaced(APPS, "Deployment", "deployments")
+            .columns(columns::workloads::DEPLOYMENT)
             .defaults(apps::deployment)
             .short(&["deploy"])
             .categories(&["all"])
@@ -33,6 +37,7 @@ pub(super) fn rows() -> Vec<Resource> {
                 ..COUNTED
             }),
         Resource::namespaced(APPS, "ReplicaSet", "replicasets")
+            .columns(columns::workloads::REPLICA_SET)
             .defaults(apps::replica_set)
             .short(&["rs"])
             .categories(&["all"])
@@ -41,6 +46,7 @@ pub(super) fn rows() -> Vec<Resource> {
             .status()
             .strategy(COUNTED),
         Resource::namespaced(APPS, "StatefulSet", "statefulsets")
+            .columns(columns::workloads::STATEFUL_SET)
             .defaults(apps::stateful_set)
             .short(&["sts"])
             .categories(&["all"])
@@ -56,12 +62,14 @@ pub(super) fn rows() -> Vec<Resource> {
 fn batch() -> Vec<Resource> {
     vec![
         Resource::namespaced(BATCH, "CronJob", "cronjobs")
+            .columns(columns::workloads::CRON_JOB)
             .defaults(apps::cron_job)
             .short(&["cj"])
             .categories(&["all"])
             .status()
             .strategy(COUNTED),
         Resource::namespaced(BATCH, "Job", "jobs")
+            .columns(columns::workloads::JOB)
             .defaults(apps::job)
             .categories(&["all"])
             .selectable(&["status.successful"])
@@ -77,6 +85,7 @@ fn autoscaling() -> Vec<Resource> {
             "HorizontalPodAutoscaler",
             "horizontalpodautoscalers",
         )
+        .columns(columns::workloads::AUTOSCALER)
         .short(&["hpa"])
         .categories(&["all"])
         .status()

@@ -1,6 +1,7 @@
 //! Who may do what: authentication, authorization, RBAC, certificates.
 
 use super::{Resource, Scope, Verbs};
+use crate::columns;
 use crate::defaults::network;
 use crate::strategy::{NameForm, Strategy};
 
@@ -18,12 +19,18 @@ const ROLES: Strategy = Strategy {
 pub(super) fn rows() -> Vec<Resource> {
     let mut rows = reviews();
     rows.extend([
-        Resource::cluster(RBAC, "ClusterRole", "clusterroles").strategy(ROLES),
+        Resource::cluster(RBAC, "ClusterRole", "clusterroles")
+            .columns(columns::auth::ROLE)
+            .strategy(ROLES),
         Resource::cluster(RBAC, "ClusterRoleBinding", "clusterrolebindings")
+            .columns(columns::auth::BINDING)
             .defaults(network::role_binding)
             .strategy(ROLES),
-        Resource::namespaced(RBAC, "Role", "roles").strategy(ROLES),
+        Resource::namespaced(RBAC, "Role", "roles")
+            .columns(columns::auth::ROLE)
+            .strategy(ROLES),
         Resource::namespaced(RBAC, "RoleBinding", "rolebindings")
+            .columns(columns::auth::BINDING)
             .defaults(network::role_binding)
             .strategy(ROLES),
         Resource::cluster(
@@ -31,6 +38,7 @@ pub(super) fn rows() -> Vec<Resource> {
             "CertificateSigningRequest",
             "certificatesigningrequests",
         )
+        .columns(columns::auth::SIGNING_REQUEST)
         .short(&["csr"])
         .selectable(&["spec.signerName"])
         .part("approval", Verbs::CHANGE)

@@ -2,6 +2,7 @@
 //! leases, runtime and priority classes, devices.
 
 use super::Resource;
+use crate::columns;
 use crate::defaults::{admission, devices, storage};
 use crate::strategy::Strategy;
 
@@ -25,18 +26,21 @@ pub(super) fn rows() -> Vec<Resource> {
     rows.extend(devices());
     rows.extend([
         Resource::namespaced(("coordination.k8s.io", "v1"), "Lease", "leases")
+            .columns(columns::pods::LEASE)
             .relaxed()
             .strategy(Strategy {
                 create_on_update: true,
                 ..GUARDED
             }),
         Resource::cluster(("node.k8s.io", "v1"), "RuntimeClass", "runtimeclasses")
+            .columns(columns::cluster::RUNTIME_CLASS)
             .strategy(GUARDED),
         Resource::cluster(
             ("scheduling.k8s.io", "v1"),
             "PriorityClass",
             "priorityclasses",
         )
+        .columns(columns::cluster::PRIORITY_CLASS)
         .defaults(storage::priority_class)
         .short(&["pc"])
         .strategy(Strategy {
@@ -54,6 +58,7 @@ fn extensions() -> Vec<Resource> {
             "CustomResourceDefinition",
             "customresourcedefinitions",
         )
+        .columns(columns::GENERIC)
         .defaults(admission::custom_resource_definition)
         .short(&["crd", "crds"])
         .categories(&["api-extensions"])
@@ -64,6 +69,7 @@ fn extensions() -> Vec<Resource> {
             "APIService",
             "apiservices",
         )
+        .columns(columns::network::API_SERVICE)
         .defaults(admission::api_service)
         .categories(&["api-extensions"])
         .status()
@@ -79,29 +85,35 @@ fn admission() -> Vec<Resource> {
     };
     vec![
         row("MutatingAdmissionPolicy", "mutatingadmissionpolicies")
+            .columns(columns::cluster::MUTATING_POLICY)
             .defaults(admission::admission_policy),
         row(
             "MutatingAdmissionPolicyBinding",
             "mutatingadmissionpolicybindings",
         )
+        .columns(columns::cluster::POLICY_BINDING)
         .defaults(admission::admission_policy_binding),
         row(
             "MutatingWebhookConfiguration",
             "mutatingwebhookconfigurations",
         )
+        .columns(columns::cluster::WEBHOOKS)
         .defaults(admission::mutating_webhooks),
         row("ValidatingAdmissionPolicy", "validatingadmissionpolicies")
+            .columns(columns::cluster::VALIDATING_POLICY)
             .defaults(admission::admission_policy)
             .status(),
         row(
             "ValidatingAdmissionPolicyBinding",
             "validatingadmissionpolicybindings",
         )
+        .columns(columns::cluster::POLICY_BINDING)
         .defaults(admission::admission_policy_binding),
         row(
             "ValidatingWebhookConfiguration",
             "validatingwebhookconfigurations",
         )
+        .columns(columns::cluster::WEBHOOKS)
         .defaults(admission::validating_webhooks),
     ]
 }
@@ -109,6 +121,7 @@ fn admission() -> Vec<Resource> {
 fn flow() -> Vec<Resource> {
     vec![
         Resource::cluster(FLOW, "FlowSchema", "flowschemas")
+            .columns(columns::cluster::FLOW_SCHEMA)
             .defaults(admission::flow_schema)
             .status()
             .strategy(COUNTED),
@@ -117,6 +130,7 @@ fn flow() -> Vec<Resource> {
             "PriorityLevelConfiguration",
             "prioritylevelconfigurations",
         )
+        .columns(columns::cluster::PRIORITY_LEVEL)
         .defaults(admission::priority_level)
         .status()
         .strategy(COUNTED),
@@ -131,11 +145,13 @@ fn devices() -> Vec<Resource> {
     vec![
         Resource::cluster(DEVICES, "DeviceClass", "deviceclasses").strategy(counted),
         Resource::namespaced(DEVICES, "ResourceClaim", "resourceclaims")
+            .columns(columns::pods::RESOURCE_CLAIM)
             .defaults(devices::resource_claim)
             .status(),
         Resource::namespaced(DEVICES, "ResourceClaimTemplate", "resourceclaimtemplates")
             .defaults(devices::resource_claim_template),
         Resource::cluster(DEVICES, "ResourceSlice", "resourceslices")
+            .columns(columns::pods::RESOURCE_SLICE)
             .selectable(&["spec.nodeName", "spec.driver"])
             .strategy(counted),
     ]

@@ -1,6 +1,7 @@
 //! The core group, events and leases' relatives: pods and all that is around them.
 
 use super::{Resource, Scope, Verbs};
+use crate::columns;
 use crate::defaults::{core, network};
 use crate::strategy::{NameForm, Strategy};
 
@@ -20,6 +21,7 @@ pub(super) fn rows() -> Vec<Resource> {
 
 fn pods() -> Resource {
     Resource::namespaced(V1, "Pod", "pods")
+        .columns(columns::pods::POD)
         .defaults(core::pod)
         .short(&["po"])
         .categories(&["all"])
@@ -56,6 +58,7 @@ fn pods() -> Resource {
 
 fn nodes() -> Resource {
     Resource::cluster(V1, "Node", "nodes")
+        .columns(columns::pods::NODE)
         .defaults(core::node)
         .short(&["no"])
         .selectable(&["spec.unschedulable"])
@@ -70,6 +73,7 @@ fn nodes() -> Resource {
 fn namespaces() -> Resource {
     use super::Verb::{Create, Delete, Get, List, Patch, Update, Watch};
     Resource::cluster(V1, "Namespace", "namespaces")
+        .columns(columns::pods::NAMESPACE)
         .defaults(core::namespace)
         .verbs(Verbs::of(&[
             Create, Delete, Get, List, Patch, Update, Watch,
@@ -86,6 +90,7 @@ fn namespaces() -> Resource {
 
 fn services() -> Resource {
     Resource::namespaced(V1, "Service", "services")
+        .columns(columns::network::SERVICE)
         .defaults(core::service)
         .short(&["svc"])
         .categories(&["all"])
@@ -101,11 +106,15 @@ fn services() -> Resource {
 
 fn configuration() -> Vec<Resource> {
     vec![
-        Resource::namespaced(V1, "ConfigMap", "configmaps").short(&["cm"]),
+        Resource::namespaced(V1, "ConfigMap", "configmaps")
+            .columns(columns::auth::CONFIG_MAP)
+            .short(&["cm"]),
         Resource::namespaced(V1, "Secret", "secrets")
+            .columns(columns::auth::SECRET)
             .defaults(core::secret)
             .selectable(&["type"]),
         Resource::namespaced(V1, "ServiceAccount", "serviceaccounts")
+            .columns(columns::auth::SERVICE_ACCOUNT)
             .short(&["sa"])
             .action(
                 "token",
@@ -118,10 +127,12 @@ fn configuration() -> Vec<Resource> {
 fn volumes() -> Vec<Resource> {
     vec![
         Resource::cluster(V1, "PersistentVolume", "persistentvolumes")
+            .columns(columns::storage::VOLUME)
             .defaults(core::persistent_volume)
             .short(&["pv"])
             .status(),
         Resource::namespaced(V1, "PersistentVolumeClaim", "persistentvolumeclaims")
+            .columns(columns::storage::CLAIM)
             .defaults(core::persistent_volume_claim)
             .short(&["pvc"])
             .status(),
@@ -131,6 +142,7 @@ fn volumes() -> Vec<Resource> {
 fn limits() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "LimitRange", "limitranges")
+            .columns(columns::GENERIC)
             .defaults(core::limit_range)
             .short(&["limits"])
             .strategy(Strategy {
@@ -138,6 +150,7 @@ fn limits() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(V1, "ResourceQuota", "resourcequotas")
+            .columns(columns::pods::RESOURCE_QUOTA)
             .short(&["quota"])
             .status(),
     ]
@@ -173,6 +186,7 @@ const NEW_EVENT_FIELDS: &[&str] = &[
 fn endpoints_and_events() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "Endpoints", "endpoints")
+            .columns(columns::network::ENDPOINTS)
             .defaults(core::endpoints)
             .short(&["ep"])
             .strategy(Strategy {
@@ -180,6 +194,7 @@ fn endpoints_and_events() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(V1, "Event", "events")
+            .columns(columns::pods::EVENT)
             .short(&["ev"])
             .selectable(EVENT_FIELDS)
             .relaxed()
@@ -188,6 +203,7 @@ fn endpoints_and_events() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(("events.k8s.io", "v1"), "Event", "events")
+            .columns(columns::pods::EVENT)
             .short(&["ev"])
             .selectable(NEW_EVENT_FIELDS)
             .relaxed()
@@ -201,6 +217,7 @@ fn endpoints_and_events() -> Vec<Resource> {
             "EndpointSlice",
             "endpointslices",
         )
+        .columns(columns::network::ENDPOINT_SLICE)
         .defaults(network::endpoint_slice)
         .strategy(Strategy {
             generation: true,
@@ -212,12 +229,14 @@ fn endpoints_and_events() -> Vec<Resource> {
 fn oddities() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "PodTemplate", "podtemplates")
+            .columns(columns::pods::POD_TEMPLATE)
             .defaults(core::pod_template)
             .strategy(Strategy {
                 generation: true,
                 ..PLAIN
             }),
         Resource::namespaced(V1, "ReplicationController", "replicationcontrollers")
+            .columns(columns::workloads::REPLICATION_CONTROLLER)
             .defaults(core::replication_controller)
             .short(&["rc"])
             .categories(&["all"])
@@ -230,6 +249,7 @@ fn oddities() -> Vec<Resource> {
             }),
         Resource::review(Scope::Namespaced, V1, "Binding", "bindings"),
         Resource::cluster(V1, "ComponentStatus", "componentstatuses")
+            .columns(columns::pods::COMPONENT_STATUS)
             .verbs(Verbs::READ)
             .short(&["cs"]),
     ]

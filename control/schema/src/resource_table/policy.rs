@@ -1,6 +1,7 @@
 //! Networking and policy.
 
 use super::Resource;
+use crate::columns;
 use crate::defaults::network;
 use crate::strategy::{NameForm, Strategy};
 
@@ -14,28 +15,35 @@ const COUNTED: Strategy = Strategy {
 pub(super) fn rows() -> Vec<Resource> {
     vec![
         Resource::cluster(NETWORKING, "IngressClass", "ingressclasses")
+            .columns(columns::network::INGRESS_CLASS)
             .defaults(network::ingress_class)
             .strategy(COUNTED),
         Resource::namespaced(NETWORKING, "Ingress", "ingresses")
+            .columns(columns::network::INGRESS)
             .short(&["ing"])
             .status()
             .strategy(COUNTED),
         Resource::cluster(NETWORKING, "IPAddress", "ipaddresses")
+            .columns(columns::network::IP_ADDRESS)
             .short(&["ip"])
             .strategy(Strategy {
                 name: NameForm::IpAddress,
                 ..Strategy::PLAIN
             }),
         Resource::namespaced(NETWORKING, "NetworkPolicy", "networkpolicies")
+            .columns(columns::network::NETWORK_POLICY)
             .defaults(network::network_policy)
             .short(&["netpol"])
             .strategy(COUNTED),
-        Resource::cluster(NETWORKING, "ServiceCIDR", "servicecidrs").status(),
+        Resource::cluster(NETWORKING, "ServiceCIDR", "servicecidrs")
+            .columns(columns::network::SERVICE_CIDR)
+            .status(),
         Resource::namespaced(
             ("policy", "v1"),
             "PodDisruptionBudget",
             "poddisruptionbudgets",
         )
+        .columns(columns::workloads::DISRUPTION_BUDGET)
         .short(&["pdb"])
         .status()
         .strategy(Strategy {

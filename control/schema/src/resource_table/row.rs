@@ -200,7 +200,7 @@ impl Resource {
             type_name: Name::Owned(format!("{}.{version}.{kind}", package(group))),
             selectable: Vec::new(),
             durability: Durability::Durable,
-            columns: std::borrow::Cow::Borrowed(crate::columns::GENERIC),
+            columns: std::borrow::Cow::Borrowed(crate::columns::AGED),
             strategy: Strategy::default(),
             stored_as: None,
         }
@@ -272,6 +272,13 @@ impl Resource {
     pub(super) fn defaults(mut self, defaults: fn(&mut serde_json::Value)) -> Self {
         self.strategy.defaults = defaults;
         self
+    }
+
+    pub(super) fn columns(self, columns: &'static [Column]) -> Self {
+        Self {
+            columns: std::borrow::Cow::Borrowed(columns),
+            ..self
+        }
     }
 
     pub(super) fn relaxed(self) -> Self {
