@@ -10,6 +10,7 @@ type Program = fn(&str, &[OsString]) -> ExitCode;
 
 const PROGRAMS: &[(&str, Program)] = &[
     ("kubelet", kubelet),
+    ("kube-apiserver", apiserver),
     ("bridge", plugin),
     ("host-local", plugin),
     ("loopback", plugin),
@@ -26,7 +27,6 @@ const PROGRAMS: &[(&str, Program)] = &[
 /// Programs of the finished system that this build does not hold.
 const NOT_YET: &[&str] = &[
     "kube-proxy",
-    "kube-apiserver",
     "kube-scheduler",
     "kube-controller-manager",
     "cloud-controller-manager",
@@ -50,6 +50,11 @@ fn front_door(name: &str, args: &[OsString]) -> ExitCode {
 /// The node agent; it tells systemd when it serves, where that supervises it.
 fn kubelet(_: &str, args: &[OsString]) -> ExitCode {
     keelson_kubelet::command::main(args, || drop(keelson_bootstrap::notify::notify("READY=1")))
+}
+
+/// The API server, supervised in the same way.
+fn apiserver(_: &str, args: &[OsString]) -> ExitCode {
+    keelson_apiserver::command::main(args, || drop(keelson_bootstrap::notify::notify("READY=1")))
 }
 
 /// A child that looks at a path which may hang.

@@ -17,7 +17,7 @@ pub mod query;
 pub mod route;
 pub mod server;
 pub mod streaming;
-pub mod subject;
+
 pub mod tls;
 pub mod unix;
 pub mod view;

@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "keelson",
         &[
             "keelson-api",
+            "keelson-apiserver",
             "keelson-bootstrap",
             "keelson-cni",
             "keelson-cri",
@@ -18,6 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("keelson-api", &[]),
+    (
+        "keelson-apiserver",
+        &["keelson-api", "keelson-schema", "keelson-store"],
+    ),
     (
         "keelson-bootstrap",
         &["keelson-api", "keelson-cri", "keelson-netlink"],

@@ -3,6 +3,7 @@
 //! Everything here is pure: values in, values out. Nothing in this crate reads a clock, a file
 //! or a socket, so that the node, the control plane and the tools decide the same way.
 
+pub mod certificate_subject;
 pub mod decode;
 pub mod defaults;
 pub mod duration;

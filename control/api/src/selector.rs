@@ -51,7 +51,12 @@ impl Requirement {
     /// Whether the labels satisfy this.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
-        let value = labels.get(&self.key);
+        self.holds_for(labels.get(&self.key).map(String::as_str))
+    }
+
+    /// Whether the label's value, if there is one, satisfies this.
+    #[must_use]
+    pub fn holds_for(&self, value: Option<&str>) -> bool {
         let number = || value.and_then(|v| v.parse::<i64>().ok());
         match &self.operator {
             Operator::In(set) => value.is_some_and(|v| set.contains(v)),
@@ -77,6 +82,12 @@ impl Selector {
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements.iter().all(|r| r.matches(labels))
+    }
+
+    /// Whether labels that are kept in another form satisfy every condition: `value` looks one up.
+    #[must_use]
+    pub fn matches_by<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.requirements.iter().all(|r| r.holds_for(value(&r.key)))
     }
 
     /// The selector of an object's field. `None` when an operator is unknown or its values do not

@@ -4,7 +4,7 @@ use hyper::Method;
 use hyper::StatusCode;
 
 use super::route::{MetricsPage, Route};
-use super::subject::Subject;
+use keelson_api::certificate_subject::Subject;
 
 /// The user of a request without a client certificate, where such are let in.
 pub const ANONYMOUS: &str = "system:anonymous";

@@ -22,7 +22,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 
 use super::auth::Credentials;
-use super::subject::Subject;
+use keelson_api::certificate_subject::Subject;
 
 pub mod policy;
 pub mod self_signed;

@@ -1,0 +1,167 @@
+//! The way of a request: understand, authenticate, impersonate, authorize, limit, handle, reply.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use hyper::{Request, Response};
+use jiff::Timestamp;
+use keelson_api::status_error::Reason;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::User;
+use crate::auth::authenticate::{Shown, StaticTokens, is_public, nobody, shown};
+use crate::auth::authorize::Attributes;
+use crate::auth::authorizer::Authorizer;
+use crate::auth::impersonate;
+use crate::body::Body;
+use crate::failure::{Failure, Outcome};
+use crate::handle::{self, Call};
+use crate::limits::Limits;
+use crate::registry::Registry;
+use crate::respond::{header_text, negotiate, refuse};
+use crate::route::{self, Query, RequestInfo};
+use crate::server::Answer;
+use crate::server::tls::Peer;
+
+/// How long a request may take that is not long by nature.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The server's state.
+pub(crate) struct Api {
+    pub(crate) registry: Registry,
+    pub(crate) tokens: StaticTokens,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) limits: Limits,
+    /// Where others reach this server: `HOST:PORT`.
+    pub(crate) address: String,
+    /// Begins when the server is asked to stop: watches end.
+    pub(crate) stopping: CancellationToken,
+    /// Whether the rest of `/readyz` can be believed: the start is over.
+    pub(crate) started: CancellationToken,
+}
+
+/// A request, understood and allowed.
+pub(crate) struct Admitted {
+    pub(crate) info: RequestInfo,
+    pub(crate) query: Query,
+    pub(crate) user: User,
+    pub(crate) headers: HeaderMap,
+    pub(crate) request: Request<Incoming>,
+}
+
+impl Answer for Api {
+    async fn answer(
+        self: Arc<Self>,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let query = Query::parse(request.uri().query().unwrap_or_default());
+        let info = route::resolve(request.method().as_str(), request.uri().path(), &query);
+        let headers = request.headers().clone();
+        match self.process(&peer, info, query, request).await {
+            Ok(response) => response,
+            Err(failure) => refuse(&failure, &headers),
+        }
+    }
+}
+
+impl Api {
+    async fn process(
+        self: &Arc<Self>,
+        peer: &Peer,
+        info: RequestInfo,
+        query: Query,
+        request: Request<Incoming>,
+    ) -> Outcome<Response<Body>> {
+        let user = self.caller(peer, &info, request.headers())?;
+        let user = self.impersonate(user, request.headers()).await?;
+        let public = matches!(&info, RequestInfo::Path { path, .. } if is_public(path));
+        if !public {
+            let wanted = Attributes::of(&user, &info);
+            self.authorizer.check(&self.registry, &wanted).await?;
+        }
+        let headers = request.headers().clone();
+        let long = is_long(&info, &query);
+        let _place = self.limits.enter(info.verb(), long)?;
+        let admitted = Admitted {
+            info,
+            query,
+            user,
+            headers,
+            request,
+        };
+        if long {
+            return self.handle(admitted).await;
+        }
+        let late = || Failure::new(Reason::Timeout, "the request did not finish in time");
+        let handled = timeout(DEADLINE, self.handle(admitted)).await;
+        handled.unwrap_or_else(|_| Err(late()))
+    }
+
+    fn caller(&self, peer: &Peer, info: &RequestInfo, headers: &HeaderMap) -> Outcome<User> {
+        match shown(peer, headers)? {
+            Shown::User(user) => Ok(user),
+            Shown::Token(token) => {
+                let known = self.tokens.user(token).cloned();
+                known.ok_or_else(Failure::unauthorized)
+            }
+            Shown::Nothing => match info {
+                RequestInfo::Path { path, .. } => nobody(path),
+                RequestInfo::Resource(_) => Err(Failure::unauthorized()),
+            },
+        }
+    }
+
+    async fn impersonate(&self, user: User, headers: &HeaderMap) -> Outcome<User> {
+        let Some(wish) = impersonate::wish(headers)? else {
+            return Ok(user);
+        };
+        for needed in wish.needs(&user) {
+            self.authorizer.check(&self.registry, &needed).await?;
+        }
+        Ok(wish.user())
+    }
+
+    async fn handle(self: &Arc<Self>, admitted: Admitted) -> Outcome<Response<Body>> {
+        let RequestInfo::Resource(resource) = admitted.info else {
+            return handle::path::answer(self, admitted).await;
+        };
+        let kind = self
+            .registry
+            .kinds
+            .find(&resource.group, &resource.version, &resource.resource)
+            .ok_or_else(Failure::unknown_path)?;
+        let headers = &admitted.headers;
+        let output = negotiate::output(
+            header_text(headers, header::ACCEPT),
+            header_text(headers, header::USER_AGENT),
+            &admitted.query,
+        )?;
+        let call = Call {
+            kind,
+            user: admitted.user,
+            query: admitted.query,
+            output,
+            headers: admitted.headers,
+            now: Timestamp::now(),
+            request: resource,
+        };
+        handle::resource(self, call, admitted.request).await
+    }
+}
+
+/// Whether a request is long by nature: it has no deadline and takes no place.
+fn is_long(info: &RequestInfo, query: &Query) -> bool {
+    let RequestInfo::Resource(request) = info else {
+        return false;
+    };
+    request.verb == route::Verb::Watch
+        || matches!(
+            request.subresource.as_str(),
+            "attach" | "exec" | "proxy" | "portforward"
+        )
+        || (request.subresource == "log" && query.flag("follow"))
+}

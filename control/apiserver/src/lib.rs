@@ -1,0 +1,34 @@
+//! The API server: every other part of the cluster reads and writes through it.
+//!
+//! A request goes through `route` (what is asked), `auth` (who asks, and may they), `handle` (what
+//! is done), `registry` (objects in the store) and `respond`. `watch_cache` holds what the store
+//! holds, for lists and watches. What is special about a kind is in `keelson-schema`.
+
+#![expect(
+    dead_code,
+    reason = "admission, tokens and the node authorizer use the rest"
+)]
+
+mod api;
+mod auth;
+mod body;
+pub mod command;
+mod failure;
+mod handle;
+mod kinds;
+mod limits;
+mod object;
+pub mod options;
+mod registry;
+mod respond;
+mod route;
+mod run;
+mod selection;
+mod server;
+mod watch_cache;
+
+pub use auth::authenticate::TokenFileError;
+pub use options::Options;
+pub use run::{RunError, run};
+pub use server::ListenError;
+pub use server::tls::TlsError;

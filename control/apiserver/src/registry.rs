@@ -1,0 +1,238 @@
+//! Objects in the store: read, created, changed, removed. One registry for all kinds; what is
+//! special about a kind is in its row.
+//!
+//! It knows keys, revisions and metadata that the server itself keeps. It must not know HTTP.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keelson_schema::resource_table::Durability as RowDurability;
+use keelson_store::{Durability, Entry, Error, Key, Revision, Store, Write};
+use serde_json::Value;
+
+use crate::failure::{Failure, Outcome};
+use crate::kinds::{Kind, Kinds};
+use crate::object::{encode, splice};
+use crate::watch_cache::{Caches, KindCache, of_store};
+
+pub(crate) mod metadata;
+
+/// How often a change is tried anew when others change the object at the same time.
+const ATTEMPTS: usize = 16;
+/// How long events are kept.
+const EVENT_SECONDS: u32 = 3600;
+
+/// The store, seen as objects.
+pub(crate) struct Registry {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) caches: Arc<Caches>,
+    pub(crate) kinds: Kinds,
+}
+
+/// An object that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    /// As a tree, with its `resourceVersion`.
+    pub(crate) object: Value,
+    pub(crate) revision: u64,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug)]
+pub(crate) enum Changed {
+    /// It was written, or was that already.
+    Now(Found),
+    /// With it the object was gone.
+    Removed(Found),
+}
+
+impl Changed {
+    /// The object's last state.
+    pub(crate) fn found(self) -> Found {
+        match self {
+            Self::Now(found) | Self::Removed(found) => found,
+        }
+    }
+}
+
+/// What a change decides.
+pub(crate) enum Next {
+    /// Write this.
+    Put(Value),
+    /// Remove the object, whose last state is this.
+    Remove(Value),
+    /// Leave all as it is.
+    Keep,
+}
+
+impl Registry {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            caches: Caches::new(Arc::clone(&store)),
+            store,
+            kinds: Kinds::default(),
+        }
+    }
+
+    /// The cache of a kind.
+    pub(crate) async fn cache(&self, kind: &Kind) -> Outcome<Arc<KindCache>> {
+        self.caches.kind(&kind.prefix, &kind.fields).await
+    }
+
+    /// The cache of a built-in kind, which must be in the table.
+    pub(crate) async fn cache_of(&self, group: &str, plural: &str) -> Outcome<Arc<KindCache>> {
+        self.cache(self.builtin(group, plural)?).await
+    }
+
+    /// A built-in kind, which must be in the table.
+    pub(crate) fn builtin(&self, group: &str, plural: &str) -> Outcome<&Arc<Kind>> {
+        let kind = self.kinds.builtin(group, plural);
+        kind.ok_or_else(|| Failure::internal(format!("{plural:?} of {group:?} are not served")))
+    }
+
+    fn key(&self, kind: &Kind, namespace: &str, name: &str) -> Outcome<Key> {
+        let key = Key::new(format!("{}{}", kind.prefix, kind.place(namespace, name)));
+        key.map_err(|_| Failure::not_found(&kind.group, &kind.plural, name))
+    }
+
+    async fn entry(&self, kind: &Kind, namespace: &str, name: &str) -> Outcome<Entry> {
+        let key = self.key(kind, namespace, name)?;
+        let found = self.store.get(&key).await.map_err(of_store)?;
+        found.ok_or_else(|| Failure::not_found(&kind.group, &kind.plural, name))
+    }
+
+    /// The newest state as bytes.
+    pub(crate) async fn bytes(&self, kind: &Kind, namespace: &str, name: &str) -> Outcome<Bytes> {
+        let entry = self.entry(kind, namespace, name).await?;
+        Ok(splice(&entry.value, entry.mod_revision.0))
+    }
+
+    /// The newest state as a tree.
+    pub(crate) async fn read(&self, kind: &Kind, namespace: &str, name: &str) -> Outcome<Found> {
+        found(&self.entry(kind, namespace, name).await?)
+    }
+
+    /// Writes an object that is not there yet.
+    pub(crate) async fn create(&self, kind: &Kind, object: Value) -> Outcome<Found> {
+        let (namespace, name) = metadata::place(&object);
+        let key = self.key(kind, namespace, name)?;
+        let written = self.store.create(&key, encode(&object), write(kind)).await;
+        match written {
+            Ok(revision) => Ok(written_as(object, revision)),
+            Err(Error::Exists { .. }) => {
+                Err(Failure::already_exists(&kind.group, &kind.plural, name))
+            }
+            Err(error) => Err(of_store(error)),
+        }
+    }
+
+    /// Begins to change an object.
+    pub(crate) async fn attempt<'a>(
+        &'a self,
+        kind: &'a Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Outcome<Attempt<'a>> {
+        let entry = self.entry(kind, namespace, name).await?;
+        Ok(Attempt {
+            registry: self,
+            kind,
+            current: found(&entry)?,
+            entry,
+            left: ATTEMPTS,
+        })
+    }
+}
+
+/// A change on its way: look at what there is, decide, commit, and look again where somebody else
+/// was faster.
+pub(crate) struct Attempt<'a> {
+    registry: &'a Registry,
+    kind: &'a Kind,
+    /// The object as it is.
+    pub(crate) current: Found,
+    entry: Entry,
+    left: usize,
+}
+
+impl Attempt<'_> {
+    /// Does what was decided. `None`: the object has changed meanwhile; decide anew.
+    pub(crate) async fn commit(&mut self, next: Next) -> Outcome<Option<Changed>> {
+        let result = match next {
+            Next::Keep => return Ok(Some(Changed::Now(self.current.clone()))),
+            Next::Put(object) => self.swap(object).await,
+            Next::Remove(last) => self.remove(last).await,
+        };
+        let kind = self.kind;
+        let gone = |current: &Found| {
+            let name = metadata::text(&current.object, "name");
+            Failure::not_found(&kind.group, &kind.plural, name)
+        };
+        match result {
+            Ok(changed) => Ok(Some(changed)),
+            Err(Error::Conflict { current, .. }) => {
+                self.entry = *current.ok_or_else(|| gone(&self.current))?;
+                self.current = found(&self.entry)?;
+                self.left -= 1;
+                if self.left == 0 {
+                    let name = metadata::text(&self.current.object, "name");
+                    return Err(Failure::stale(&kind.group, &kind.plural, name));
+                }
+                Ok(None)
+            }
+            Err(Error::NotFound { .. }) => Err(gone(&self.current)),
+            Err(error) => Err(of_store(error)),
+        }
+    }
+
+    async fn swap(&self, object: Value) -> Result<Changed, Error> {
+        let (value, entry) = (encode(&object), &self.entry);
+        if value == entry.value {
+            return Ok(Changed::Now(written_as(object, entry.mod_revision)));
+        }
+        let store = &self.registry.store;
+        let swapped =
+            store.compare_and_swap(&entry.key, entry.mod_revision, value, write(self.kind));
+        Ok(Changed::Now(written_as(object, swapped.await?)))
+    }
+
+    async fn remove(&self, last: Value) -> Result<Changed, Error> {
+        let expected = Some(self.entry.mod_revision);
+        let store = &self.registry.store;
+        let removed = store.delete(&self.entry.key, expected, durability(self.kind));
+        Ok(Changed::Removed(written_as(last, removed.await?.revision)))
+    }
+}
+
+fn written_as(mut object: Value, revision: Revision) -> Found {
+    metadata::set(&mut object, "resourceVersion", revision.to_string().into());
+    Found {
+        object,
+        revision: revision.0,
+    }
+}
+
+fn found(entry: &Entry) -> Outcome<Found> {
+    let object = serde_json::from_slice(&entry.value);
+    let object = object.map_err(|error| Failure::internal(format!("{}: {error}", entry.key)))?;
+    Ok(written_as(object, entry.mod_revision))
+}
+
+fn durability(kind: &Kind) -> Durability {
+    match kind.durability {
+        RowDurability::Durable => Durability::Durable,
+        RowDurability::Relaxed => Durability::Relaxed,
+    }
+}
+
+fn write(kind: &Kind) -> Write {
+    let write = Write {
+        durability: durability(kind),
+        ttl: None,
+    };
+    match NonZeroU32::new(EVENT_SECONDS) {
+        Some(seconds) if kind.plural == "events" => write.expiring(seconds),
+        _ => write,
+    }
+}

@@ -1,0 +1,9 @@
+//! The server over a real TLS socket, as clients see it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod crud;
+mod harness;
+mod kubectl;
+mod lists;
+mod watch;
