@@ -5,7 +5,8 @@
 # carries one is found on the mirror which this machine's own apt uses; the index is checked
 # against Debian's signature, the package against the index, and the files are unpacked into
 # /opt/keelson/containerd-VERSION. With `cni-plugins` it does the same for the Go CNI plugins, which
-# the tests compare ours with. Nothing that is installed or running is replaced or restarted.
+# the tests compare ours with, and with `etcd` for the etcd that the store's tests talk to. Nothing
+# that is installed or running is replaced or restarted.
 set -eu
 
 prefix=${KEELSON_PREFIX:-/opt/keelson}
@@ -110,6 +111,28 @@ cni_plugins_of() { # suite
     keep containernetworking-plugins
 }
 
+# etcd 3.5 or newer, which only tests use; prints the folder of the server.
+etcd() {
+    for candidate in "$prefix"/etcd-server-*/usr/bin/etcd /usr/bin/etcd; do
+        case "$("$candidate" --version 2>/dev/null | awk 'NR == 1 { print $3 }')" in
+        3.[5-9].*|3.[1-9][0-9]*|[4-9].*) echo "${candidate%/*}"; return 0 ;;
+        esac
+    done
+    return 1
+}
+
+etcd_of() { # suite
+    version=$(field etcd-server Version)
+    case "$version" in 3.[5-9].*|3.[1-9][0-9]*|[4-9].*) ;; *) return 1 ;; esac
+    fetch "$1" etcd-server
+    if ! "$work/etcd-server/usr/bin/etcd" --version >/dev/null 2>&1; then
+        say "etcd $version of $1 does not run here (an older libc?)"
+        rm -rf "$work/etcd-server"
+        return 1
+    fi
+    keep etcd-server
+}
+
 # Finds the newest suite that has what is asked for and sets the mirror up for it.
 from_suites() { # function
     arch=$(dpkg --print-architecture)
@@ -144,5 +167,9 @@ cni-plugins)
     cni_plugins || { from_suites cni_plugins_of && cni_plugins; } ||
         die "no Debian suite of [$suites] at ${site:-the mirror} has the Go CNI plugins"
     ;;
-*) die "what to fetch: containerd or cni-plugins" ;;
+etcd)
+    etcd || { from_suites etcd_of && etcd; } ||
+        die "no Debian suite of [$suites] at ${site:-the mirror} has an etcd 3.5 that runs here"
+    ;;
+*) die "what to fetch: containerd, cni-plugins or etcd" ;;
 esac
