@@ -89,17 +89,26 @@ export KEELSON_TEST_KEELSON
 if [ "$(id -u)" != 0 ]; then
     listed=$(cargo test --locked --target-dir "$target" --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
     say "tier node skipped: it makes namespaces and starts containers, which needs root"
-    skipped=$((skipped + listed))
+    before=$((passed + failed))
+    if KEELSON_TEST_ETCD_BIN=$(systemd/fetch-runtime.sh etcd); then
+        export KEELSON_TEST_ETCD_BIN
+        run "$logs/etcd" cargo test --locked --target-dir "$target" -p keelson-store --test etcd -- --ignored
+    fi
+    skipped=$((skipped + listed - (passed + failed - before)))
 elif [ "$mode" = bench ]; then
-    cargo bench --locked --target-dir "$target" -p keelson-tests --no-run
+    cargo bench --locked --target-dir "$target" -p keelson-tests -p keelson-store --no-run
     isolated cargo bench --locked --target-dir "$target" --offline -p keelson-tests
+    KEELSON_TEST_ETCD_BIN=$(systemd/fetch-runtime.sh etcd)
+    export KEELSON_TEST_ETCD_BIN
+    cargo bench --locked --target-dir "$target" --offline -p keelson-store
     exit
 else
     say "tier node"
     KEELSON_TEST_CONTAINERD_BIN=$(systemd/fetch-runtime.sh)
     KEELSON_TEST_GO_CNI_BIN=$(systemd/fetch-runtime.sh cni-plugins)
     KEELSON_TEST_SKIPS=$logs/skips
-    export KEELSON_TEST_CONTAINERD_BIN KEELSON_TEST_GO_CNI_BIN KEELSON_TEST_SKIPS
+    KEELSON_TEST_ETCD_BIN=$(systemd/fetch-runtime.sh etcd)
+    export KEELSON_TEST_CONTAINERD_BIN KEELSON_TEST_GO_CNI_BIN KEELSON_TEST_ETCD_BIN KEELSON_TEST_SKIPS
     : >"$KEELSON_TEST_SKIPS"
     listed=$(cargo test --locked --target-dir "$target" --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
     before=$((passed + failed))

@@ -51,6 +51,11 @@ impl Key {
         Ok(Self(text))
     }
 
+    /// A name that someone else wrote: taken as it is.
+    pub(crate) fn of_another(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,7 +1,7 @@
 //! Where the apiserver keeps its objects: one ordered space of keys under one revision counter.
 //!
 //! [`Store`] is what the apiserver knows. [`embedded::EmbeddedStore`] keeps everything in one file of
-//! this machine, [`memory::MemoryStore`] in memory, for tests. Every engine passes the same
+//! this machine, [`etcd::EtcdStore`] in an etcd cluster, [`memory::MemoryStore`] in memory, for tests. Every engine passes the same
 //! `conformance` suite.
 //!
 //! This crate knows keys and bytes. It must not know what an object, a kind or a namespace is.
@@ -16,6 +16,7 @@
 
 pub mod embedded;
 pub mod error;
+pub mod etcd;
 pub mod key;
 pub mod memory;
 pub mod request;

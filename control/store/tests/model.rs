@@ -65,7 +65,7 @@ const KEYS: [&str; 7] = [
 const PREFIXES: [&str; 4] = ["/", "/registry/", "/registry/pods/", "/registry/pods/a/"];
 
 fn key(index: usize) -> Key {
-    Key::new(format!("/registry/{}", KEYS[index])).unwrap()
+    Key::new(format!("/registry/{}", KEYS[index])).expect("it works")
 }
 
 /// The plainest store there is: every state of the past, written out.
@@ -133,7 +133,7 @@ async fn step(store: &Arc<dyn Store>, model: &mut Model, step: &Step) {
         } => {
             let (key, value) = (key(*index), Bytes::from(vec![*value; 20]));
             let write = if *expiring {
-                Write::relaxed().expiring(NonZeroU32::new(1000).unwrap())
+                Write::relaxed().expiring(NonZeroU32::new(1000).expect("it works"))
             } else {
                 Write::relaxed()
             };
@@ -172,37 +172,42 @@ async fn step(store: &Arc<dyn Store>, model: &mut Model, step: &Step) {
                 Err(other) => panic!("{other}"),
             }
         }
-        Step::Delete { key: index, age } => {
-            let key = key(*index);
-            let there = model.now.get(&key).cloned();
-            let expected = age.map(|age| expected(there.as_ref(), age));
-            match store.delete(&key, expected, Durability::Relaxed).await {
-                Ok(deleted) => {
-                    assert_eq!(Some(deleted.previous), there);
-                    model.remove(&key, deleted.revision);
-                }
-                Err(Error::NotFound { .. }) => assert_eq!(there, None),
-                Err(Error::Conflict { current, .. }) => {
-                    assert_eq!(current.map(|one| *one), there);
-                    assert_ne!(expected, there.map(|one| one.mod_revision));
-                }
-                Err(other) => panic!("{other}"),
-            }
-        }
-        Step::Compact { age } => {
-            let at = Revision(model.revision.0.saturating_sub(*age));
-            let compacted = store.compact(at).await;
-            if at > model.compacted {
-                assert_eq!(compacted, Ok(()));
-                model.compacted = at;
-            } else {
-                assert!(
-                    matches!(compacted, Err(Error::Compacted { .. })),
-                    "{compacted:?}"
-                );
-            }
-        }
+        Step::Delete { key: index, age } => delete(store, model, key(*index), *age).await,
+        Step::Compact { age } => compact(store, model, *age).await,
         Step::Reopen => {}
+    }
+}
+
+async fn delete(store: &Arc<dyn Store>, model: &mut Model, key: Key, age: Option<u64>) {
+    {
+        let there = model.now.get(&key).cloned();
+        let expected = age.map(|age| expected(there.as_ref(), age));
+        match store.delete(&key, expected, Durability::Relaxed).await {
+            Ok(deleted) => {
+                assert_eq!(Some(deleted.previous), there);
+                model.remove(&key, deleted.revision);
+            }
+            Err(Error::NotFound { .. }) => assert_eq!(there, None),
+            Err(Error::Conflict { current, .. }) => {
+                assert_eq!(current.map(|one| *one), there);
+                assert_ne!(expected, there.map(|one| one.mod_revision));
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+async fn compact(store: &Arc<dyn Store>, model: &mut Model, age: u64) {
+    let at = Revision(model.revision.0.saturating_sub(age));
+    let compacted = store.compact(at).await;
+    if at > model.compacted {
+        assert_eq!(compacted, Ok(()));
+        model.compacted = at;
+    } else {
+        assert!(
+            matches!(compacted, Err(Error::Compacted { .. })),
+            "{compacted:?}"
+        );
     }
 }
 
@@ -218,7 +223,7 @@ async fn compare(store: &Arc<dyn Store>, model: &Model) {
         let key = key(index);
         assert_eq!(store.get(&key).await, Ok(model.now.get(&key).cloned()));
     }
-    for prefix in PREFIXES.map(|text| Prefix::new(text).unwrap()) {
+    for prefix in PREFIXES.map(|text| Prefix::new(text).expect("it works")) {
         for at in model.compacted.0..=model.revision.0 {
             compare_pages(store, model, &prefix, Revision(at)).await;
             compare_watch(store, model, &prefix, Revision(at)).await;
@@ -239,7 +244,10 @@ async fn compare_pages(store: &Arc<dyn Store>, model: &Model, prefix: &Prefix, a
         .into_values()
         .filter(|entry| prefix.holds(&entry.key))
         .collect();
-    let page = store.list(List::all(prefix.clone()).at(at)).await.unwrap();
+    let page = store
+        .list(List::all(prefix.clone()).at(at))
+        .await
+        .expect("it works");
     assert_eq!(
         (&page.entries, page.remaining, page.revision),
         (&all, 0, at)
@@ -248,7 +256,7 @@ async fn compare_pages(store: &Arc<dyn Store>, model: &Model, prefix: &Prefix, a
     loop {
         let mut list = List::all(prefix.clone()).at(at).limit(2);
         list.after = seen.last().map(|entry| entry.key.clone());
-        let page = store.list(list).await.unwrap();
+        let page = store.list(list).await.expect("it works");
         seen.extend(page.entries);
         assert_eq!(page.remaining as usize, all.len() - seen.len());
         if page.remaining == 0 {
@@ -259,7 +267,7 @@ async fn compare_pages(store: &Arc<dyn Store>, model: &Model, prefix: &Prefix, a
 }
 
 async fn compare_watch(store: &Arc<dyn Store>, model: &Model, prefix: &Prefix, after: Revision) {
-    let mut watch = store.watch(prefix, after).await.unwrap();
+    let mut watch = store.watch(prefix, after).await.expect("it works");
     let expected = model
         .changes
         .iter()
@@ -270,7 +278,7 @@ async fn compare_watch(store: &Arc<dyn Store>, model: &Model, prefix: &Prefix, a
             Some(Ok(WatchEvent::Change(change.clone())))
         );
     }
-    store.request_progress().await.unwrap();
+    store.request_progress().await.expect("it works");
     let end = watch.next().await;
     assert_eq!(
         end,
@@ -283,7 +291,7 @@ fn run(future: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .unwrap();
+        .expect("it works");
     runtime.block_on(future);
 }
 
@@ -305,8 +313,8 @@ proptest! {
     #[test]
     fn the_embedded_engine_is_the_model(steps in steps()) {
         run(async {
-            let folder = tempfile::tempdir().unwrap();
-            let open = || EmbeddedStore::open(folder.path(), Options::default()).unwrap();
+            let folder = tempfile::tempdir().expect("it works");
+            let open = || EmbeddedStore::open(folder.path(), Options::default()).expect("it works");
             let mut store: Arc<dyn Store> = Arc::new(open());
             let mut model = Model::default();
             for one in &steps {
