@@ -2,11 +2,13 @@
 //! alone behind the same group commit, our engine, and etcd where `KEELSON_TEST_ETCD_BIN` has it.
 //! Read the ratios: the disk and the other work of the machine are the same for all.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use keelson_store::embedded::{EmbeddedStore, Options, file_of};
+use keelson_store::etcd::{self, EtcdStore};
 use keelson_store::{Key, List, Prefix, Store, Write};
 use redb::{Database, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +35,17 @@ async fn all() {
         report(round, "the storage crate alone", &raw, raw.rate);
         let ours = ours().await;
         report(round, "the embedded engine", &ours, raw.rate);
+        match std::env::var_os("KEELSON_TEST_ETCD_BIN") {
+            Some(programs) => report(
+                round,
+                "etcd",
+                &etcd(&PathBuf::from(programs)).await,
+                raw.rate,
+            ),
+            None => {
+                println!("etcd is not measured: KEELSON_TEST_ETCD_BIN does not say where it is")
+            }
+        }
     }
 }
 
@@ -187,6 +200,49 @@ async fn ours() -> Measured {
         started.elapsed()
     );
     store.close().await;
+    measured
+}
+
+/// One member on the same disk, through our client.
+async fn etcd(programs: &Path) -> Measured {
+    let folder = tempfile::tempdir().expect("a folder");
+    let free = |_| {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        format!("http://{}", held.local_addr().expect("an address"))
+    };
+    let [client, peer] = [0, 1].map(free);
+    let mut member = std::process::Command::new(programs.join("etcd"))
+        .arg(format!("--data-dir={}", folder.path().display()))
+        .arg(format!("--listen-client-urls={client}"))
+        .arg(format!("--advertise-client-urls={client}"))
+        .arg(format!("--listen-peer-urls={peer}"))
+        .arg(format!("--initial-advertise-peer-urls={peer}"))
+        .arg(format!("--initial-cluster=default={peer}"))
+        .arg("--log-level=error")
+        .spawn()
+        .expect("etcd starts");
+    let options = etcd::Options {
+        endpoints: vec![client],
+        tls: None,
+    };
+    let store = Arc::new(EtcdStore::new(&options).expect("a store"));
+    while store.revision().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let value = Bytes::from(vec![b'x'; 1024]);
+    let measured = measure(move |key| {
+        let (store, value) = (Arc::clone(&store), value.clone());
+        async move {
+            let key = Key::new(key).expect("a key");
+            store
+                .create(&key, value, Write::durable())
+                .await
+                .expect("a create");
+        }
+    });
+    let measured = measured.await;
+    member.kill().expect("a kill");
+    member.wait().expect("an end");
     measured
 }
 

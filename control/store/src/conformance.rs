@@ -4,6 +4,7 @@
 
 mod cases;
 mod load;
+mod watches;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +26,7 @@ type Case = fn(Subject) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 /// # Panics
 /// When the engine does not do what it should; the message names the case.
 pub async fn run(store: Arc<dyn Store>) {
-    let all: Vec<(&str, Case)> = [cases::all(), load::all()].concat();
+    let all: Vec<(&str, Case)> = [cases::all(), watches::all(), load::all()].concat();
     for (name, case) in all {
         eprintln!("conformance: {name}");
         let subject = Subject {

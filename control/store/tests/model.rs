@@ -258,7 +258,7 @@ async fn compare_pages(store: &Arc<dyn Store>, model: &Model, prefix: &Prefix, a
         list.after = seen.last().map(|entry| entry.key.clone());
         let page = store.list(list).await.expect("it works");
         seen.extend(page.entries);
-        assert_eq!(page.remaining as usize, all.len() - seen.len());
+        assert_eq!(page.remaining, (all.len() - seen.len()) as u64);
         if page.remaining == 0 {
             break;
         }

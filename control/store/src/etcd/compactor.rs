@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::proto::{
-    Compare, PutRequest, RangeRequest, RequestOp, TxnRequest,
+    Compare, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse,
     compare::{CompareTarget, TargetUnion},
     request_op::Request,
 };
-use super::{EtcdStore, found_version, wire};
+use super::write::{Sent, found_version};
+use super::{EtcdStore, wire};
 use crate::{Error, Revision, Store};
 
 /// Upstream's key: its version counts the turns, its value is the revision of the last one.
@@ -63,7 +64,7 @@ impl EtcdStore {
     }
 
     /// Writes the revision of this turn if nobody has taken it.
-    async fn offer(&self, turn: Turn) -> Result<super::TxnResponse, Error> {
+    async fn offer(&self, turn: Turn) -> Result<TxnResponse, Error> {
         let key = Bytes::from_static(KEY);
         let compare = Compare {
             target: CompareTarget::Version.into(),
@@ -89,10 +90,8 @@ impl EtcdStore {
             failure: vec![op(Request::RequestRange(range))],
         };
         match self.send(request).await? {
-            super::Sent::Answered(answer) => Ok(answer),
-            super::Sent::Unreached(reason) | super::Sent::Unclear(reason) => {
-                Err(Error::Unavailable { reason })
-            }
+            Sent::Answered(answer) => Ok(answer),
+            Sent::Unreached(reason) | Sent::Unclear(reason) => Err(Error::Unavailable { reason }),
         }
     }
 }
