@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("keelson-netlink", &[]),
     ("keelson-store", &[]),
     ("keelson-schema", &["keelson-api"]),
+    ("keelson-proxy", &["keelson-api", "keelson-netlink"]),
     // Never shipped; the harness asks the bootstrap crate where things are, and is its own
     // multi-call binary of CNI plugins.
     (
@@ -43,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "keelson-cni",
             "keelson-cri",
             "keelson-netlink",
+            "keelson-proxy",
         ],
     ),
 ];

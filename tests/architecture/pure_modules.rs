@@ -37,6 +37,17 @@ const PURE: &[&str] = &[
     "kubelet/src/user_namespaces/record",
     "kubelet/src/volume/mountinfo",
     "kubelet/src/volume/plan",
+    "proxy/src/backend/nftables/layout",
+    "proxy/src/backend/nftables/mirror",
+    "proxy/src/backend/nftables/render",
+    "proxy/src/backend/nftables/route",
+    "proxy/src/backend/nftables/skeleton",
+    "proxy/src/backend/nftables/text",
+    "proxy/src/compile",
+    "proxy/src/conntrack/plan",
+    "proxy/src/diff",
+    "proxy/src/model",
+    "proxy/src/wire",
     "systemd/src/plan",
 ];
 

@@ -8,4 +8,5 @@ pub mod netns;
 pub mod node;
 pub mod requires;
 pub mod scenario;
+pub mod services;
 pub mod vm;

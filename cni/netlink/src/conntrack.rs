@@ -59,6 +59,20 @@ pub struct Flow {
     raw_original: Vec<u8>,
 }
 
+impl Flow {
+    /// A flow as a kernel would tell of it, for tests of what is decided about flows; it cannot be
+    /// deleted.
+    #[must_use]
+    pub fn new(original: Tuple, reply: Tuple) -> Self {
+        Self {
+            original,
+            reply,
+            id: 0,
+            raw_original: Vec::new(),
+        }
+    }
+}
+
 /// Asks for the flows of `protocol` that were sent to `port`. The kernel filters from 5.8 on; an
 /// older one sends everything, so compare [`Flow::original`] again.
 #[must_use]

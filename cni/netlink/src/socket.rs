@@ -1,12 +1,15 @@
-//! A netlink socket of one network namespace: sends messages, gathers each one's answer.
+//! A netlink socket of one network namespace: sends messages, gathers each one's answer. A transaction
+//! of any size goes out in one piece: the socket's send buffer grows with it.
 //!
 //! The kernel answers before `send` returns, so nothing here waits for anything but a dump's next
 //! part. A socket stays in the namespace it was opened in, wherever its thread goes later.
 
+use std::borrow::Borrow;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::sockopt::set_socket_send_buffer_size_force;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink, recv, send,
     socket_with,
@@ -16,6 +19,8 @@ use crate::message::{ACK, Frame, Message, REQUEST, frames};
 use crate::{Error, Result};
 
 const RECEIVE_BUFFER: usize = 64 * 1024;
+/// What every kernel's default send buffer takes.
+const SEND_BUFFER: usize = 128 * 1024;
 
 /// Which part of the kernel a socket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +59,7 @@ pub struct Socket {
     fd: OwnedFd,
     seq: u32,
     buffer: Vec<u8>,
+    send_buffer: usize,
 }
 
 impl Socket {
@@ -78,6 +84,7 @@ impl Socket {
             fd,
             seq: 0,
             buffer: vec![0; RECEIVE_BUFFER],
+            send_buffer: SEND_BUFFER,
         })
     }
 
@@ -117,6 +124,29 @@ impl Socket {
         outcomes.pop().unwrap_or_default().or_error(step)
     }
 
+    /// Sends one message and hands its objects over one by one, however many there are.
+    ///
+    /// # Errors
+    /// When the kernel refuses it; `step` names what was being done.
+    pub fn stream(
+        &mut self,
+        step: &str,
+        message: &Message,
+        mut each: impl FnMut(&Message),
+    ) -> Result<()> {
+        let first = self.send(std::iter::once(message), |_| ACK)?;
+        loop {
+            for (seq, frame) in self.receive()? {
+                match frame {
+                    _ if seq != first => {}
+                    Frame::Object(object) => each(&object),
+                    Frame::Ack(Some(errno)) => return Err(Error::new(step, errno)),
+                    Frame::Ack(None) | Frame::Done => return Ok(()),
+                }
+            }
+        }
+    }
+
     /// Sends a transaction: `messages` between a begin and an end mark. All or nothing is applied.
     ///
     /// # Errors
@@ -130,11 +160,8 @@ impl Socket {
         let Some(last_index) = messages.len().checked_sub(1) else {
             return Ok(Ok(()));
         };
-        let mut all = Vec::with_capacity(messages.len() + 2);
-        all.push(begin);
-        all.extend(messages);
-        all.push(end);
-        let first = self.send(&all, |i| if i == last_index + 1 { ACK } else { 0 })?;
+        let all = std::iter::once(begin).chain(messages).chain(Some(end));
+        let first = self.send(all, |i| if i == last_index + 1 { ACK } else { 0 })?;
         let mut refusal: Option<Refusal> = None;
         loop {
             for (seq, frame) in self.receive()? {
@@ -153,16 +180,31 @@ impl Socket {
         }
     }
 
-    fn send(&mut self, messages: &[Message], flags: impl Fn(usize) -> u16) -> Result<u32> {
+    fn send<M: Borrow<Message>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+        flags: impl Fn(usize) -> u16,
+    ) -> Result<u32> {
         let first = self.seq.wrapping_add(1);
-        let mut bytes = Vec::with_capacity(256 * messages.len());
-        for (index, message) in messages.iter().enumerate() {
+        let mut bytes = Vec::new();
+        for (index, message) in messages.into_iter().enumerate() {
             self.seq = self.seq.wrapping_add(1);
-            message.write(self.seq, REQUEST | flags(index), &mut bytes);
+            let flags = REQUEST | flags(index);
+            message.borrow().write(self.seq, flags, &mut bytes);
         }
+        self.make_room(bytes.len())?;
         send(&self.fd, &bytes, SendFlags::empty())
             .map_err(|errno| Error::new("send to netlink", errno))?;
         Ok(first)
+    }
+
+    fn make_room(&mut self, bytes: usize) -> Result<()> {
+        if bytes > self.send_buffer {
+            set_socket_send_buffer_size_force(&self.fd, bytes)
+                .map_err(|errno| Error::new("grow netlink send buffer", errno))?;
+            self.send_buffer = bytes;
+        }
+        Ok(())
     }
 
     fn receive(&mut self) -> Result<Vec<(u32, Frame)>> {

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 const HEADER: usize = 4;
-const NESTED: u16 = 1 << 15;
+/// Marks an attribute that holds attributes.
+pub const NESTED: u16 = 1 << 15;
 const KIND_MASK: u16 = 0x3fff;
 
 /// Bytes under construction: a fixed header of a protocol, then attributes padded to four bytes.

@@ -6,9 +6,9 @@ use crate::message::{CREATE, DUMP, EXCL, Message};
 use crate::wire::{attributes, find, text};
 
 const SUBSYSTEM: u16 = 10 << 8;
-const NEWSETELEM: u16 = SUBSYSTEM | 12;
+pub(super) const NEWSETELEM: u16 = SUBSYSTEM | 12;
 const GETSETELEM: u16 = SUBSYSTEM | 13;
-const DELSETELEM: u16 = SUBSYSTEM | 14;
+pub(super) const DELSETELEM: u16 = SUBSYSTEM | 14;
 
 const LIST_TABLE: u16 = 1;
 const LIST_SET: u16 = 2;
@@ -17,6 +17,7 @@ const LIST_ELEM: u16 = 1;
 const ELEM_KEY: u16 = 1;
 const ELEM_DATA: u16 = 2;
 const ELEM_USERDATA: u16 = 6;
+pub(super) const ELEM_KEY_END: u16 = 10;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CHAIN: u16 = 2;
@@ -68,6 +69,29 @@ pub fn delete(family: Family, table: &str, set: &str, elements: &[Element]) -> M
 #[must_use]
 pub fn list(family: Family, table: &str, set: &str) -> Message {
     message(GETSETELEM, DUMP, family, table, set, &[], false)
+}
+
+/// An element as the kernel lists it, without a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View<'a> {
+    /// The key, each field padded to four bytes.
+    pub key: &'a [u8],
+    /// The last key of a range.
+    pub end: Option<&'a [u8]>,
+    /// What a map has for it, unless that is a verdict.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Looks at the elements of one answer.
+pub fn views(message: &Message) -> impl Iterator<Item = View<'_>> {
+    let list = message.body.get(4..).and_then(|a| find(a, LIST_ELEMENTS));
+    attributes(list.unwrap_or_default()).filter_map(|(_, element)| {
+        Some(View {
+            key: find(find(element, ELEM_KEY)?, DATA_VALUE)?,
+            end: find(element, ELEM_KEY_END).and_then(|end| find(end, DATA_VALUE)),
+            value: find(element, ELEM_DATA).and_then(|data| find(data, DATA_VALUE)),
+        })
+    })
 }
 
 /// Reads the elements out of one answer.

@@ -13,6 +13,14 @@ const VERDICT_CODE: u16 = 1;
 const VERDICT_CHAIN: u16 = 2;
 const REG_VERDICT: u32 = 0;
 const REG_FIRST: u32 = 8;
+const FIB_SOURCE: u32 = 1;
+const FIB_DESTINATION: u32 = 2;
+const RANDOM_PORT: u32 = 1 << 4;
+const REJECT_TCP_RESET: u32 = 1;
+const UNREACHABLE_PORT_V4: u8 = 3;
+const UNREACHABLE_PORT_V6: u8 = 4;
+const DYNSET_UPDATE: u32 = 1;
+const DYNSET_DELETE: u32 = 2;
 
 /// One of the sixteen 4-byte registers; longer values take the following ones too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +80,8 @@ pub enum Expression {
     DestinationPort(Register),
     /// Kind of the destination address: sets the register to a route type number.
     DestinationType(Register),
+    /// Kind of the source address: sets the register to a route type number.
+    SourceType(Register),
     /// Goes on where the register compares so with the value.
     Compare(Register, Comparison, Vec<u8>),
     /// Cuts an address down to its network.
@@ -114,9 +124,63 @@ pub enum Expression {
     },
     /// Rewrites the source to the outgoing interface's address.
     Masquerade,
+    /// The same with a random port, so that two new flows seldom race for one.
+    MasqueradeRandomly,
+    /// The packet's mark (4 bytes, the machine's order).
+    Mark(Register),
+    /// Sets the packet's mark from a register.
+    SetMark(Register),
+    /// State of the packet's flow as a bit (4 bytes, the machine's order): see [`STATE_NEW`].
+    FlowState(Register),
+    /// `register = (register & mask) ^ flip`, in the machine's order.
+    Bits {
+        /// The register.
+        register: Register,
+        /// What to keep.
+        mask: u32,
+        /// What to flip afterwards.
+        flip: u32,
+    },
+    /// A random number from `offset` on, below `offset + modulus` (4 bytes, the machine's order).
+    Random {
+        /// Register that takes the number.
+        to: Register,
+        /// How many numbers there are; not 0.
+        modulus: u32,
+        /// The lowest.
+        offset: u32,
+    },
+    /// Changes a dynamic map: see [`Remember`].
+    Remember(Remember),
+    /// Refuses a packet of TCP with a reset.
+    Reset,
+    /// Refuses the packet with an ICMP message: port unreachable.
+    Reject {
+        /// In a table of IPv6?
+        v6: bool,
+    },
     /// Counts packets and bytes.
     Counter,
 }
+
+/// What a rule writes into a dynamic map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remember {
+    /// The map's name.
+    pub map: String,
+    /// First register of the key.
+    pub key: Register,
+    /// First register of the value.
+    pub value: Register,
+    /// How long the element lives; `None` removes it. Where the key is there, only its time starts
+    /// again: the value stays.
+    pub seconds: Option<u32>,
+}
+
+/// A flow of which this is the first packet, as [`Expression::FlowState`] sets it.
+pub const STATE_NEW: u32 = 1 << 3;
+/// A packet that belongs to no flow.
+pub const STATE_INVALID: u32 = 1;
 
 /// Route type of local addresses, as [`Expression::DestinationType`] sets it.
 pub const TYPE_LOCAL: u32 = 2;
@@ -145,9 +209,8 @@ impl Expression {
                 payload(body, *to, 1, offset, length);
             }
             Self::DestinationPort(to) => payload(body, *to, 2, 2, 2),
-            Self::DestinationType(to) => named(body, "fib", |data| {
-                data.be32(1, to.number()).be32(2, 3).be32(3, 2);
-            }),
+            Self::DestinationType(to) => address_type(body, *to, FIB_DESTINATION),
+            Self::SourceType(to) => address_type(body, *to, FIB_SOURCE),
             Self::Compare(register, how, value) => named(body, "cmp", |data| {
                 data.be32(1, register.number())
                     .be32(2, u32::from(*how == Comparison::NotEqual))
@@ -172,7 +235,36 @@ impl Expression {
                     .be32(5, port.number());
             }),
             Self::Masquerade => named(body, "masq", |_| {}),
+            Self::MasqueradeRandomly => named(body, "masq", |data| {
+                data.be32(1, RANDOM_PORT);
+            }),
+            Self::Mark(to) => meta(body, *to, 3),
+            Self::SetMark(from) => named(body, "meta", |data| {
+                data.be32(2, 3).be32(3, from.number());
+            }),
+            Self::FlowState(to) => named(body, "ct", |data| {
+                data.be32(1, to.number()).be32(2, 0);
+            }),
+            Self::Bits {
+                register,
+                mask,
+                flip,
+            } => write_bits(body, *register, &mask.to_ne_bytes(), &flip.to_ne_bytes()),
+            Self::Random {
+                to,
+                modulus,
+                offset,
+            } => named(body, "numgen", |data| {
+                data.be32(1, to.number())
+                    .be32(2, *modulus)
+                    .be32(3, 1)
+                    .be32(4, *offset);
+            }),
+            Self::Remember(remember) => write_remember(body, remember),
             Self::Counter => named(body, "counter", |_| {}),
+            Self::Reset => reject(body, REJECT_TCP_RESET, None),
+            Self::Reject { v6: false } => reject(body, 0, Some(UNREACHABLE_PORT_V4)),
+            Self::Reject { v6: true } => reject(body, 0, Some(UNREACHABLE_PORT_V6)),
         }
     }
 }
@@ -206,12 +298,27 @@ fn meta(body: &mut Body, to: Register, key: u32) {
     });
 }
 
+fn address_type(body: &mut Body, to: Register, of: u32) {
+    named(body, "fib", |data| {
+        data.be32(1, to.number()).be32(2, 3).be32(3, of);
+    });
+}
+
 fn payload(body: &mut Body, to: Register, base: u32, offset: u32, length: u32) {
     named(body, "payload", |data| {
         data.be32(1, to.number())
             .be32(2, base)
             .be32(3, offset)
             .be32(4, length);
+    });
+}
+
+fn reject(body: &mut Body, kind: u32, code: Option<u8>) {
+    named(body, "reject", |data| {
+        data.be32(1, kind);
+        if let Some(code) = code {
+            data.u8(2, code);
+        }
     });
 }
 
@@ -229,16 +336,38 @@ fn lookup(body: &mut Body, set: &str, key: Register, to: Option<u32>, flags: u32
 
 fn write_mask(body: &mut Body, register: Register, mask: IpAddr) {
     let bytes = ip_bytes(mask);
+    write_bits(body, register, &bytes, &vec![0; bytes.len()]);
+}
+
+fn write_bits(body: &mut Body, register: Register, mask: &[u8], flip: &[u8]) {
+    let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
     named(body, "bitwise", |data| {
         data.be32(1, register.number())
             .be32(2, register.number())
-            .be32(3, if mask.is_ipv6() { 16 } else { 4 })
+            .be32(3, length)
             .nested(4, |nest| {
-                nest.attr(DATA_VALUE, &bytes);
+                nest.attr(DATA_VALUE, mask);
             })
             .nested(5, |nest| {
-                nest.attr(DATA_VALUE, &vec![0; bytes.len()]);
+                nest.attr(DATA_VALUE, flip);
             });
+    });
+}
+
+fn write_remember(body: &mut Body, remember: &Remember) {
+    let operation = if remember.seconds.is_some() {
+        DYNSET_UPDATE
+    } else {
+        DYNSET_DELETE
+    };
+    named(body, "dynset", |data| {
+        data.text(1, &remember.map)
+            .be32(3, operation)
+            .be32(4, remember.key.number())
+            .be32(5, remember.value.number());
+        if let Some(seconds) = remember.seconds {
+            data.be64(6, u64::from(seconds) * 1000);
+        }
     });
 }
 
@@ -307,6 +436,25 @@ mod tests {
             &Expression::Compare(Register(0), Comparison::NotEqual, vec![2]),
             "08000100 636d7000 20000280 0800010000000008 0800020000000001
              0c000380 0500010002000000",
+        );
+        check(
+            &Expression::Random {
+                to: Register(3),
+                modulus: 5,
+                offset: 7,
+            },
+            "0b000100 6e756d67656e0000 24000280 080001000000000b 0800020000000005
+             0800030000000001 0800040000000007",
+        );
+        check(
+            &Expression::Remember(Remember {
+                map: "m".into(),
+                key: Register(0),
+                value: Register(4),
+                seconds: Some(10),
+            }),
+            "0b000100 64796e7365740000 30000280 060001006d000000 0800030000000001
+             0800040000000008 080005000000000c 0c0006000000000000002710",
         );
         check(
             &Expression::Masquerade,

@@ -79,6 +79,26 @@ impl Firewall {
             .collect()
     }
 
+    /// Hands over the elements of a set one by one; a set that does not exist has none.
+    ///
+    /// # Errors
+    /// When the kernel refuses the listing.
+    pub fn for_each_element(
+        &mut self,
+        (family, table, set): (Family, &str, &str),
+        mut each: impl FnMut(element::View<'_>),
+    ) -> Result<()> {
+        let step = format!("list set {table}/{set}");
+        let message = element::list(family, table, set);
+        let listed = self.0.stream(&step, &message, |object| {
+            element::views(object).for_each(&mut each);
+        });
+        match listed {
+            Err(error) if error.is_gone() => Ok(()),
+            other => other,
+        }
+    }
+
     /// Names of all chains of a table.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What a transaction adds to or removes from the ruleset, as messages. Pure.
 
 use super::expression::{Expression, write_list};
+pub use super::set::{SetKind, Traits, add_set, add_set_with};
 use crate::message::{APPEND, CREATE, DUMP, Message};
 use crate::wire::{Body, attributes, text};
 
@@ -12,7 +13,7 @@ const GETCHAIN: u16 = SUBSYSTEM | 4;
 const DELCHAIN: u16 = SUBSYSTEM | 5;
 const NEWRULE: u16 = SUBSYSTEM | 6;
 const DELRULE: u16 = SUBSYSTEM | 8;
-const NEWSET: u16 = SUBSYSTEM | 9;
+const DELSET: u16 = SUBSYSTEM | 11;
 const GETGEN: u16 = SUBSYSTEM | 16;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
@@ -58,6 +59,8 @@ pub enum Hook {
     Prerouting,
     /// On its way through.
     Forward,
+    /// On its way to this machine.
+    Input,
     /// Sent by this machine.
     Output,
     /// On departure.
@@ -92,40 +95,32 @@ pub enum Type {
     Ether,
     /// Interface name.
     InterfaceName,
+    /// Number of 32 bits, in the machine's order.
+    Mark,
 }
 
 impl Type {
-    fn number(self) -> u32 {
+    pub(super) fn number(self) -> u32 {
         match self {
             Self::Ipv4 => 7,
             Self::Ipv6 => 8,
             Self::Ether => 9,
             Self::Protocol => 12,
             Self::Port => 13,
+            Self::Mark => 19,
             Self::InterfaceName => 41,
         }
     }
 
-    fn length(self) -> u32 {
+    pub(super) fn length(self) -> u32 {
         match self {
-            Self::Ipv4 => 4,
+            Self::Ipv4 | Self::Mark => 4,
             Self::Ipv6 | Self::InterfaceName => 16,
             Self::Protocol => 1,
             Self::Port => 2,
             Self::Ether => 6,
         }
     }
-}
-
-/// What the elements of a set carry beside their key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SetKind {
-    /// Nothing.
-    Set,
-    /// A value of these types, concatenated.
-    Map(Vec<Type>),
-    /// A verdict.
-    VerdictMap,
 }
 
 /// Adds a table; nothing happens where it exists.
@@ -152,6 +147,14 @@ pub fn add_chain(family: Family, table: &str, chain: &str) -> Message {
     Message::new(NEWCHAIN, CREATE, body)
 }
 
+/// Removes a set or map that no rule refers to.
+#[must_use]
+pub fn delete_set(family: Family, table: &str, set: &str) -> Message {
+    let mut body = header(family);
+    body.text(1, table).text(2, set);
+    Message::new(DELSET, 0, body)
+}
+
 /// Removes a chain that nothing jumps to.
 #[must_use]
 pub fn delete_chain(family: Family, table: &str, chain: &str) -> Message {
@@ -165,6 +168,7 @@ pub fn delete_chain(family: Family, table: &str, chain: &str) -> Message {
 pub fn add_base_chain(family: Family, table: &str, chain: &BaseChain) -> Message {
     let hook = match chain.hook {
         Hook::Prerouting => 0,
+        Hook::Input => 1,
         Hook::Forward => 2,
         Hook::Output => 3,
         Hook::Postrouting => 4,
@@ -201,39 +205,6 @@ pub fn add_rule(family: Family, table: &str, chain: &str, rule: &[Expression]) -
         .nested(4, |list| write_list(rule, list));
     Message::new(NEWRULE, CREATE | APPEND, body)
 }
-
-/// Adds a set or map; nothing happens where it exists. `id` is unique within the transaction.
-#[must_use]
-pub fn add_set(
-    family: Family,
-    table: &str,
-    set: &str,
-    id: u32,
-    key: &[Type],
-    kind: &SetKind,
-) -> Message {
-    let flags = if *kind == SetKind::Set { 0 } else { FLAG_MAP };
-    let mut body = header(family);
-    body.text(1, table)
-        .text(2, set)
-        .be32(3, flags)
-        .be32(4, type_number(key))
-        .be32(5, padded_length(key));
-    match kind {
-        SetKind::Set => {}
-        SetKind::Map(value) => {
-            body.be32(6, type_number(value))
-                .be32(7, padded_length(value));
-        }
-        SetKind::VerdictMap => {
-            body.be32(6, 0xffff_ff00);
-        }
-    }
-    body.be32(10, id).attr(13, &key_order(key));
-    Message::new(NEWSET, CREATE, body)
-}
-
-const FLAG_MAP: u32 = 0x8;
 
 /// Asks for all chains of a family.
 #[must_use]
@@ -283,23 +254,4 @@ pub(super) fn header(family: Family) -> Body {
 
 fn batch_header() -> Body {
     Body::with_header(&[0, 0, 0, 10])
-}
-
-/// A note for `nft list`, which shows names only where it knows that they are in the machine's order.
-fn key_order(key: &[Type]) -> Vec<u8> {
-    let order: u32 = if key == [Type::InterfaceName] { 1 } else { 2 };
-    let mut note = vec![0, 4];
-    note.extend_from_slice(&order.to_ne_bytes());
-    note
-}
-
-fn type_number(types: &[Type]) -> u32 {
-    types.iter().fold(0, |sum, t| (sum << 6) | t.number())
-}
-
-fn padded_length(types: &[Type]) -> u32 {
-    match types {
-        [one] => one.length(),
-        many => many.iter().map(|t| t.length().next_multiple_of(4)).sum(),
-    }
 }
