@@ -1,0 +1,29 @@
+//! Talks to an apiserver, ours or upstream's, over its public wire alone.
+//!
+//! - [`kubeconfig`]: where the server is and who we are.
+//! - [`client`]: typed requests over one small pool of connections ([`transport`]).
+//! - [`cache`]: a reflector keeps a [`cache::Store`] equal to what the server holds.
+//! - [`queue`] and [`runner`]: keyed work, deduplicated, delayed, never two of one key at once.
+
+//!
+//! The crate knows no kind of object: its users bring types with the fields that they read.
+
+pub mod backoff;
+pub mod cache;
+pub mod client;
+pub mod error;
+pub mod index;
+pub mod kubeconfig;
+pub mod metrics;
+pub mod path;
+pub mod queue;
+pub mod request;
+pub mod runner;
+pub mod transport;
+pub mod watch;
+
+pub use cache::{Change, Key, Object, Store};
+pub use client::Client;
+pub use error::{Error, Status};
+pub use path::{ApiPath, Resource};
+pub use queue::Queue;
