@@ -11,7 +11,7 @@ mod tree;
 use std::fmt;
 
 pub(crate) use conform::format_time;
-pub use conform::{conform, conform_lenient};
+pub use conform::{conform, conform_lenient, conform_metadata};
 pub use tree::{Parsed, parse};
 
 /// What happens to fields that are unknown or given twice: the parameter `fieldValidation`.

@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod columns;
 pub mod convert;
+pub mod custom;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;

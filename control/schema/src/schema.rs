@@ -3,10 +3,11 @@
 //! One [`Schema`] describes all built-in kinds; every custom resource version has a small one of
 //! its own. Decoding, defaults, patches, server-side apply and OpenAPI all walk the same nodes.
 
-pub mod builtin;
-pub mod crd;
+mod builtin;
 pub mod describe;
-pub(crate) mod facts;
+mod facts;
+mod structural;
+pub use structural::structural;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -76,8 +77,6 @@ pub struct Node {
     pub nullable: bool,
     /// Whether the value is an object of the API, with `apiVersion`, `kind` and `metadata`.
     pub embedded: bool,
-    /// Bounds and forms, for custom resources.
-    pub limits: Option<Box<Limits>>,
 }
 
 impl Node {
@@ -87,7 +86,6 @@ impl Node {
             atomic: false,
             nullable: false,
             embedded: false,
-            limits: None,
         }
     }
 }
@@ -153,39 +151,6 @@ pub struct PatchRule {
     pub retain_keys: bool,
     /// The field that items of a merged list are known by; none for lists of plain values.
     pub merge_key: Option<Name>,
-}
-
-/// Bounds and forms that a custom resource's schema sets.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Limits {
-    /// The lowest number, and whether it is itself too low.
-    pub minimum: Option<(f64, bool)>,
-    /// The highest number, and whether it is itself too high.
-    pub maximum: Option<(f64, bool)>,
-    /// What the number must be a multiple of.
-    pub multiple_of: Option<f64>,
-    /// The fewest characters.
-    pub min_length: Option<u64>,
-    /// The most characters.
-    pub max_length: Option<u64>,
-    /// The fewest items.
-    pub min_items: Option<u64>,
-    /// The most items.
-    pub max_items: Option<u64>,
-    /// Whether no two items may be equal.
-    pub unique_items: bool,
-    /// The fewest fields.
-    pub min_properties: Option<u64>,
-    /// The most fields.
-    pub max_properties: Option<u64>,
-    /// A regular expression that the text must match.
-    pub pattern: Option<String>,
-    /// The form of the text: `date-time`, `ipv4`, `uri` and so on.
-    pub format: Option<String>,
-    /// The values there are.
-    pub choices: Vec<Value>,
-    /// `allOf`, `anyOf`, `oneOf` and `not`, as they were written.
-    pub junctors: Option<Value>,
 }
 
 /// A set of types.

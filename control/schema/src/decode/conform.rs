@@ -47,6 +47,25 @@ pub fn conform_lenient(schema: &Schema, root: NodeId, value: &mut Value) -> Vec<
     walk.findings
 }
 
+/// Holds the metadata of a custom resource against its type; the rest of it is lenient.
+///
+/// # Errors
+/// A value does not fit its type.
+pub fn conform_metadata(value: &mut Value) -> Result<Vec<Finding>, DecodeError> {
+    let schema = Schema::builtin();
+    let Some(node) = schema.named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta") else {
+        return Ok(Vec::new());
+    };
+    let mut walk = Walk {
+        schema,
+        place: Place::default(),
+        findings: Vec::new(),
+        check: true,
+    };
+    walk.within("metadata", |walk| walk.value(node, value))?;
+    Ok(walk.findings)
+}
+
 /// Where the walk is.
 #[derive(Default)]
 struct Place {

@@ -1,1 +1,0 @@
-//! Structural schemas of custom resources become schemas of ours.
