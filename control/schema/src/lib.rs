@@ -12,6 +12,7 @@ pub mod custom;
 pub mod decode;
 pub mod defaults;
 pub mod discovery;
+pub mod openapi;
 pub mod patch;
 pub mod resource_table;
 pub mod schema;

@@ -1,0 +1,186 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{index, v2, v3};
+use crate::custom::CustomKind;
+use crate::resource_table::{builtin, groups};
+
+const RELEASE: &str = "v1.36.0";
+
+/// Every reference in a document.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(name)) = fields.get("$ref") {
+                found.insert(name.clone());
+            }
+            fields.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    for group in groups() {
+        for version in &group.versions {
+            let document = v3((&group.name, version), RELEASE, builtin(), []);
+            let mut found = BTreeSet::new();
+            references(&document, &mut found);
+            for reference in found {
+                let pointer = reference.trim_start_matches('#');
+                assert!(
+                    document.pointer(pointer).is_some(),
+                    "{} {reference}",
+                    group.name
+                );
+            }
+        }
+    }
+    let document = v2(RELEASE, builtin(), []);
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    assert!(found.len() > 400, "{}", found.len());
+    for reference in found {
+        assert!(
+            document
+                .pointer(reference.trim_start_matches('#'))
+                .is_some(),
+            "{reference}"
+        );
+    }
+}
+
+#[test]
+fn operations_have_upstreams_ids() {
+    let document = v3(("", "v1"), RELEASE, builtin(), []);
+    let id = |path: &str, method: &str| document["paths"][path][method]["operationId"].clone();
+    let pods = "/api/v1/namespaces/{namespace}/pods";
+    assert_eq!(id(pods, "get"), "listCoreV1NamespacedPod");
+    assert_eq!(id(pods, "post"), "createCoreV1NamespacedPod");
+    assert_eq!(id(pods, "delete"), "deleteCoreV1CollectionNamespacedPod");
+    assert_eq!(id("/api/v1/pods", "get"), "listCoreV1PodForAllNamespaces");
+    let pod = format!("{pods}/{{name}}");
+    assert_eq!(id(&pod, "get"), "readCoreV1NamespacedPod");
+    assert_eq!(id(&pod, "put"), "replaceCoreV1NamespacedPod");
+    assert_eq!(
+        id(&format!("{pod}/status"), "patch"),
+        "patchCoreV1NamespacedPodStatus"
+    );
+    assert_eq!(
+        id(&format!("{pod}/exec"), "get"),
+        "connectCoreV1GetNamespacedPodExec"
+    );
+    assert_eq!(id("/api/v1/nodes/{name}", "delete"), "deleteCoreV1Node");
+    let rbac = v3(("rbac.authorization.k8s.io", "v1"), RELEASE, builtin(), []);
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    assert_eq!(
+        rbac["paths"][path]["get"]["operationId"],
+        "listRbacAuthorizationV1ClusterRole"
+    );
+}
+
+#[test]
+fn patches_say_which_parameters_they_take() {
+    let document = v3(("apps", "v1"), RELEASE, builtin(), []);
+    let patch =
+        &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+    let names: Vec<_> = patch["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["dryRun", "fieldManager", "fieldValidation", "force"]
+    );
+    assert_eq!(
+        patch["x-kubernetes-group-version-kind"],
+        json!({"group": "apps", "version": "v1", "kind": "Deployment"})
+    );
+    assert!(patch["requestBody"]["content"]["application/apply-patch+yaml"].is_object());
+}
+
+#[test]
+fn types_carry_how_they_merge() {
+    let document = v3(("apps", "v1"), RELEASE, builtin(), []);
+    let schemas = &document["components"]["schemas"];
+    let deployment = &schemas["io.k8s.api.apps.v1.Deployment"];
+    assert_eq!(
+        deployment["x-kubernetes-group-version-kind"],
+        json!([{"group": "apps", "version": "v1", "kind": "Deployment"}])
+    );
+    let spec = &deployment["properties"]["spec"];
+    assert_eq!(
+        spec["allOf"][0]["$ref"],
+        "#/components/schemas/io.k8s.api.apps.v1.DeploymentSpec"
+    );
+    assert!(spec["description"].as_str().is_some_and(|d| !d.is_empty()));
+    let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+    assert_eq!(containers["x-kubernetes-list-type"], "map");
+    assert_eq!(containers["x-kubernetes-list-map-keys"], json!(["name"]));
+    assert_eq!(containers["x-kubernetes-patch-strategy"], "merge");
+    assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+    let volumes = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["volumes"];
+    assert_eq!(volumes["x-kubernetes-patch-strategy"], "merge,retainKeys");
+    assert_eq!(
+        schemas["io.k8s.api.core.v1.PodSpec"]["required"],
+        json!(["containers"])
+    );
+    assert_eq!(
+        schemas["io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"]["x-kubernetes-map-type"],
+        "atomic"
+    );
+    let list = &schemas["io.k8s.api.apps.v1.DeploymentList"];
+    assert_eq!(
+        list["x-kubernetes-group-version-kind"][0]["kind"],
+        "DeploymentList"
+    );
+}
+
+#[test]
+fn custom_kinds_have_documents_too() {
+    let definition = json!({"spec": {"group": "example.org", "scope": "Namespaced",
+        "names": {"kind": "Widget", "listKind": "WidgetList", "plural": "widgets", "singular": "widget"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+            "type": "object", "properties": {"spec": {"type": "object", "description": "What is wanted."}}}}}]}});
+    let kind = CustomKind::read(&definition);
+    let document = v3(("example.org", "v1"), RELEASE, builtin(), &kind.versions);
+    let schema = &document["components"]["schemas"]["org.example.v1.Widget"];
+    assert_eq!(
+        schema["properties"]["spec"]["description"],
+        "What is wanted."
+    );
+    assert_eq!(
+        schema["properties"]["metadata"]["allOf"][0]["$ref"],
+        "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+    );
+    let path = "/apis/example.org/v1/namespaces/{namespace}/widgets";
+    assert_eq!(
+        document["paths"][path]["get"]["operationId"],
+        "listExampleOrgV1NamespacedWidget"
+    );
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    for reference in found {
+        assert!(
+            document
+                .pointer(reference.trim_start_matches('#'))
+                .is_some(),
+            "{reference}"
+        );
+    }
+}
+
+#[test]
+fn the_index_names_every_document() {
+    let index = index(&groups(), |_| "h".to_owned());
+    assert_eq!(
+        index["paths"]["api/v1"]["serverRelativeURL"],
+        "/openapi/v3/api/v1?hash=h"
+    );
+    assert!(index["paths"]["apis/apps/v1"].is_object());
+}
