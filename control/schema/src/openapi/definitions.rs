@@ -337,7 +337,7 @@ fn strip_for_v2(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             for keyword in ["oneOf", "anyOf", "allOf", "not", "nullable"] {
-                if !fields.get(keyword).is_some_and(|v| v.get("type").is_some()) {
+                if fields.get(keyword).is_none_or(|v| v.get("type").is_none()) {
                     fields.remove(keyword);
                 }
             }

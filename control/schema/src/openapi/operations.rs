@@ -4,9 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::definitions::{list_name, type_name};
 use super::{Dialect, root};
-use crate::resource_table::{Resource, Subresource, Verb, Verbs};
+use crate::resource_table::{Resource, Subresource, Verb};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+
+/// What a deletion answers.
+const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 
 /// Patches that every resource takes, by media type.
 const PATCHES: &[&str] = &[
@@ -15,6 +18,28 @@ const PATCHES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+];
+
+/// What can be done with one object: the verb, the method, and how operation ids begin.
+const ONE: &[(Verb, &str, &str)] = &[
+    (Verb::Get, "get", "read"),
+    (Verb::Update, "put", "replace"),
+    (Verb::Patch, "patch", "patch"),
+    (Verb::Delete, "delete", "delete"),
+];
+
+/// What can be done with all objects: the verb, the method, the action, how operation ids begin,
+/// and what comes between the version and the kind in them.
+const ALL: &[(Verb, &str, &str, &str, &str)] = &[
+    (Verb::List, "get", "list", "list", ""),
+    (Verb::Create, "post", "post", "create", ""),
+    (
+        Verb::DeleteCollection,
+        "delete",
+        "deletecollection",
+        "delete",
+        "Collection",
+    ),
 ];
 
 /// Adds the paths of a resource and of its parts.
@@ -30,79 +55,68 @@ pub(super) fn add(dialect: Dialect, row: &Resource, of: &str, paths: &mut Map<St
     } else {
         ""
     };
-    let collection = format!("{root}{spaced}/{}", row.plural);
     let writer = Writer { dialect, row, of };
-    let stem = format!("{}{}", camel(row), version_name(&row.version));
-    let id = |verb: &str, what: &str| format!("{verb}{stem}{what}");
-    let kind = &row.kind;
-    let mut one = Map::new();
-    let mut all = Map::new();
-    let add = |map: &mut Map<String, Value>, verb: Verb, method: &str, operation: Operation<'_>| {
-        if row.verbs.has(verb) {
-            map.insert(method.to_owned(), writer.operation(&operation));
-        }
-    };
-    let own = of.to_owned();
-    let listed = list_name(row, of);
-    let status = format!("{META}.Status");
-    add(
-        &mut all,
-        Verb::List,
-        "get",
-        Operation::new("list", id("list", &format!("{scope}{kind}")), &listed),
-    );
-    add(
-        &mut all,
-        Verb::Create,
-        "post",
-        Operation::new("post", id("create", &format!("{scope}{kind}")), &own),
-    );
-    add(
-        &mut all,
-        Verb::DeleteCollection,
-        "delete",
-        Operation::new(
-            "deletecollection",
-            id("delete", &format!("Collection{scope}{kind}")),
-            &status,
-        ),
-    );
-    for (verb, method, word) in [
-        (Verb::Get, "get", "read"),
-        (Verb::Update, "put", "replace"),
-        (Verb::Patch, "patch", "patch"),
-        (Verb::Delete, "delete", "delete"),
-    ] {
-        let answer = if verb == Verb::Delete { &status } else { &own };
-        add(
-            &mut one,
-            verb,
-            method,
-            Operation::new(method, id(word, &format!("{scope}{kind}")), answer),
-        );
-    }
+    let stem = format!("{}{}", camel(row), capital(&row.version));
     if row.is_namespaced() && row.verbs.has(Verb::List) {
-        let operation = Operation::new(
-            "list",
-            id("list", &format!("{kind}ForAllNamespaces")),
-            &listed,
-        );
+        let id = format!("list{stem}{}ForAllNamespaces", row.kind);
+        let listed = list_name(row, of);
+        let operation = Operation::new("list", id, &listed);
         let everywhere = json!({"get": writer.operation(&operation)});
         paths.insert(format!("{root}/{}", row.plural), everywhere);
     }
+    let collection = format!("{root}{spaced}/{}", row.plural);
     let single = format!("{collection}/{{name}}");
-    if !all.is_empty() {
-        all.insert("parameters".to_owned(), writer.path_parameters(false));
-        paths.insert(collection, Value::Object(all));
-    }
-    if !one.is_empty() {
-        one.insert("parameters".to_owned(), writer.path_parameters(true));
-        paths.insert(single.clone(), Value::Object(one));
+    for (path, operations, named) in [
+        (&collection, on_all(&writer, &stem, scope), false),
+        (&single, on_one(&writer, &stem, scope), true),
+    ] {
+        if !operations.is_empty() {
+            let mut operations = operations;
+            operations.insert("parameters".to_owned(), writer.path_parameters(named));
+            paths.insert(path.clone(), Value::Object(operations));
+        }
     }
     for part in &row.subresources {
         let operations = part_operations(&writer, part, &stem, scope);
         paths.insert(format!("{single}/{}", part.name), operations);
     }
+}
+
+fn on_all(writer: &Writer<'_>, stem: &str, scope: &str) -> Map<String, Value> {
+    let row = writer.row;
+    let listed = list_name(row, writer.of);
+    let mut operations = Map::new();
+    for (verb, method, action, word, infix) in ALL {
+        if row.verbs.has(*verb) {
+            let id = format!("{word}{stem}{infix}{scope}{}", row.kind);
+            let answer = match verb {
+                Verb::List => &listed,
+                Verb::Create => writer.of,
+                _ => STATUS,
+            };
+            let operation = writer.operation(&Operation::new(action, id, answer));
+            operations.insert((*method).to_owned(), operation);
+        }
+    }
+    operations
+}
+
+fn on_one(writer: &Writer<'_>, stem: &str, scope: &str) -> Map<String, Value> {
+    let row = writer.row;
+    let mut operations = Map::new();
+    for (verb, method, word) in ONE {
+        if row.verbs.has(*verb) {
+            let id = format!("{word}{stem}{scope}{}", row.kind);
+            let answer = if *verb == Verb::Delete {
+                STATUS
+            } else {
+                writer.of
+            };
+            let operation = writer.operation(&Operation::new(method, id, answer));
+            operations.insert((*method).to_owned(), operation);
+        }
+    }
+    operations
 }
 
 fn part_operations(writer: &Writer<'_>, part: &Subresource, stem: &str, scope: &str) -> Value {
@@ -134,7 +148,7 @@ fn part_operations(writer: &Writer<'_>, part: &Subresource, stem: &str, scope: &
         (Verb::Patch, "patch", "patch"),
         (Verb::Delete, "delete", "delete"),
     ] {
-        if !has(part.verbs, verb) {
+        if !part.verbs.has(verb) {
             continue;
         }
         let id = if word == "connect" {
@@ -162,10 +176,6 @@ fn is_stream(part: &Subresource) -> bool {
         part.name.as_ref(),
         "exec" | "attach" | "portforward" | "proxy"
     )
-}
-
-fn has(verbs: Verbs, verb: Verb) -> bool {
-    verbs.has(verb)
 }
 
 struct Operation<'a> {
@@ -390,10 +400,6 @@ fn capital(word: &str) -> String {
     chars.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(chars).collect()
     })
-}
-
-fn version_name(version: &str) -> String {
-    capital(version)
 }
 
 /// The group as tags have it: `core`, `apps`, `rbacAuthorization`.
