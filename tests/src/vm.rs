@@ -80,12 +80,13 @@ impl Machine {
         if !config.is_empty() && !there(driver) {
             machine.down();
         }
-        if !machine.layout.manifests().exists() {
+        if machine.layout.manifests().exists() {
+            machine.keelson_up();
+        } else {
             machine.configure(&json!({ "podPidsLimit": 200 }));
             machine.keelson_up();
             machine.import_test_image(Path::new("/var/tmp"));
         }
-        machine.keelson_up();
         machine
     }
 

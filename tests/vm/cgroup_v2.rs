@@ -1,8 +1,9 @@
 //! What reaches the kernel on cgroup v2: limits of pods and containers, the tree of QoS classes, the
-//! OOM killer, with either driver.
+//! OOM killer, with either driver; and that it is gone afterwards. Cases run in the order of their
+//! names: all of one driver, then all of the other, since changing it takes the node down.
 
 use keelson_tests::kubelet::container_status;
-use keelson_tests::scenario::{LAST, pod, set};
+use keelson_tests::scenario::{LAST, pod, serve, set};
 use keelson_tests::vm::{Driver, Machine};
 use serde_json::{Value, json};
 use std::fs;
@@ -96,19 +97,43 @@ fn uid(pod: &Value) -> &str {
 
 #[test]
 #[ignore = "needs a machine of its own: make test-vm"]
-fn limits_reach_the_kernel_by_hand() {
+fn by_hand_limits_reach_the_kernel() {
     limits_reach_the_kernel(Driver::Cgroupfs);
 }
 
 #[test]
 #[ignore = "needs a machine of its own: make test-vm"]
-fn limits_reach_the_kernel_by_systemd() {
+fn by_hand_nothing_is_left_after_down() {
+    let machine = Machine::up(Driver::Cgroupfs);
+    let ports = json!([{ "containerPort": 80, "hostPort": 8066 }]);
+    machine.apply(
+        "web",
+        &set(pod("web", &serve("x")), "/spec/containers/0/ports", &ports),
+    );
+    let volume = json!([{ "name": "m", "emptyDir": { "medium": "Memory" } }]);
+    machine.apply("mem", &set(pod("mem", LAST), "/spec/volumes", &volume));
+    machine.wait_ready("web");
+    machine.wait_ready("mem");
+    assert!(
+        !machine.leftovers().is_empty(),
+        "the comparison sees a running node"
+    );
+    machine.down();
+    let left = machine.leftovers();
+    assert!(left.is_empty(), "{left:#?}");
+    // Down of what is down is no error.
+    machine.down();
+}
+
+#[test]
+#[ignore = "needs a machine of its own: make test-vm"]
+fn by_systemd_limits_reach_the_kernel() {
     limits_reach_the_kernel(Driver::Systemd);
 }
 
 #[test]
 #[ignore = "needs a machine of its own: make test-vm"]
-fn what_the_oom_killer_ends_is_told_and_started_again() {
+fn by_systemd_what_the_oom_killer_ends_is_told_and_started_again() {
     let machine = Machine::up(Driver::Systemd);
     let hog = pod("hog", "sleep 1; busybox tail -c 100000000 /dev/zero");
     let limits = json!({ "limits": { "memory": "24Mi" } });

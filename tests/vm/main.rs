@@ -2,6 +2,6 @@
 //! inside; `guest.sh` starts it, `machine.sh` boots the machine.
 
 mod cgroup_v2;
-mod down;
 mod reboot;
 mod systemd;
+mod user_namespaces;
