@@ -36,6 +36,8 @@ mirror() {
 }
 
 verify() { # keyring, signed file, output
+    # sqv does not write over the file of the suite that was looked at before.
+    rm -f "$3"
     if command -v gpgv >/dev/null; then
         gpgv --quiet --keyring "$1" --output "$3" "$2" 2>"$work/gpgv.log" ||
             { cat "$work/gpgv.log" >&2; die "$2: Debian's signature does not match"; }
@@ -152,9 +154,11 @@ from_suites() { # function
 
 oci_runtime() {
     for name in runc crun; do command -v "$name" >/dev/null && return 0; done
-    say "installing runc"
-    apt-get install -y -q --no-install-recommends runc >&2 ||
-        apt-get install -y -q --no-install-recommends crun >&2
+    for package in runc crun; do
+        say "installing $package"
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$package" >/dev/null && return 0
+    done
+    die "neither runc nor crun could be installed (apt's reason is above)"
 }
 
 case "${1:-containerd}" in

@@ -44,9 +44,15 @@ rust() {
         fi
     fi
     say "installing the stable Rust toolchain (Debian's is older than $needed_rust)"
-    rustup toolchain install stable --profile minimal --component clippy,rustfmt >&2
+    rustup toolchain install stable --profile minimal --component clippy,rustfmt >&2 || no_rust
     rustup default stable >&2
     rust_is_new_enough || die "cargo is still older than $needed_rust: which one does PATH find? $(command -v cargo)"
+}
+
+no_rust() {
+    die "Rust could not be fetched from static.rust-lang.org (the reason is above). Install Rust $needed_rust or newer
+yourself and run make again; behind a proxy that signs certificates itself, put its CA into
+/usr/local/share/ca-certificates/NAME.crt, run update-ca-certificates and make again"
 }
 
 # Debian 12 has no rustup package: its own installer, checked against its published checksum.
@@ -57,7 +63,7 @@ rustup_from_its_home() {
     curl -fsSL --proto '=https' --tlsv1.2 --retry 3 -o "$work/rustup-init" "$base/rustup-init" &&
         sum=$(curl -fsSL --proto '=https' --tlsv1.2 --retry 3 "$base/rustup-init.sha256" | cut -d' ' -f1) &&
         [ "$(sha256sum "$work/rustup-init" | cut -d' ' -f1)" = "$sum" ] ||
-        die "rustup could not be fetched from $base: install Rust $needed_rust or newer yourself and run make again"
+        no_rust
     chmod +x "$work/rustup-init"
     "$work/rustup-init" -y --no-modify-path --profile minimal --component clippy --component rustfmt >&2
     rm -rf "$work"
