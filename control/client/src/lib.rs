@@ -4,7 +4,8 @@
 //! - [`client`]: typed requests over one small pool of connections ([`transport`]).
 //! - [`cache`]: a reflector keeps a [`cache::Store`] equal to what the server holds.
 //! - [`queue`] and [`runner`]: keyed work, deduplicated, delayed, never two of one key at once.
-
+//! - [`leader`]: one of many leads, by a Lease.
+//! - [`events`]: events, aggregated and limited.
 //!
 //! The crate knows no kind of object: its users bring types with the fields that they read.
 
@@ -12,8 +13,10 @@ pub mod backoff;
 pub mod cache;
 pub mod client;
 pub mod error;
+pub mod events;
 pub mod index;
 pub mod kubeconfig;
+pub mod leader;
 pub mod metrics;
 pub mod path;
 pub mod queue;
