@@ -3,11 +3,17 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) mod access_review;
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod authorizer;
+pub(crate) mod bootstrap_policy;
+pub(crate) mod bootstrap_token;
+pub(crate) mod escalation;
 pub(crate) mod impersonate;
+pub(crate) mod node;
 pub(crate) mod rbac;
+pub(crate) mod service_account;
 
 /// Somebody who has proven who they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,10 +9,14 @@
     reason = "admission, tokens and the node authorizer use the rest"
 )]
 
+mod admit;
+mod admit_metrics;
 mod api;
 mod auth;
 mod body;
+mod call_webhook;
 pub mod command;
+mod der;
 mod failure;
 mod handle;
 mod kinds;
