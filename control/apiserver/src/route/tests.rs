@@ -1,3 +1,5 @@
+//! Paths and queries, and what the server takes them for.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Lists and watches from the cache, fed by a store in memory.
+
 use bytes::Bytes;
 use keelson_store::memory::MemoryStore;
 use keelson_store::{Durability, Key, Write};

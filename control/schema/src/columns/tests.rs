@@ -1,3 +1,5 @@
+//! What the cells of a table say for objects of each kind.
+
 use serde_json::{Value, json};
 
 use crate::resource_table::{builtin, by_kind};

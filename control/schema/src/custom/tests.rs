@@ -1,3 +1,5 @@
+//! A custom resource definition and what becomes of it and of its objects.
+
 use serde_json::{Value, json};
 
 use super::CustomKind;

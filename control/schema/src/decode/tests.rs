@@ -1,3 +1,5 @@
+//! Texts that decode, and what is said of those that do not.
+
 use serde_json::{Value, json};
 
 use super::{DecodeError, Finding, bad_request, conform, parse, strict_error};

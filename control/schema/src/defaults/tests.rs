@@ -1,3 +1,5 @@
+//! Objects as they come, and what is filled in.
+
 use serde_json::{Value, json};
 
 use crate::decode::conform;

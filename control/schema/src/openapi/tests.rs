@@ -1,3 +1,5 @@
+//! The documents lead everywhere they point and name what clients look for.
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};

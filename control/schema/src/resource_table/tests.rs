@@ -1,3 +1,5 @@
+//! The table is whole: names used once, types known, verbs sorted.
+
 use std::collections::HashSet;
 
 use super::{Verb, builtin, by_kind, find, groups, split_api_version};

@@ -1,3 +1,5 @@
+//! Shapes of the built-in types, and how their lists merge.
+
 use super::{Schema, Shape, Topology};
 
 fn field(owner: &str, name: &str) -> (&'static super::Field, &'static super::Node) {

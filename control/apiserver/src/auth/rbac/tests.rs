@@ -1,3 +1,5 @@
+//! Which rules let whom do what, by tables of users and requests.
+
 use serde_json::{Value, json};
 
 use super::cover::missing;

@@ -1,3 +1,5 @@
+//! What a delete does to objects with a grace period, finalizers or neither.
+
 use keelson_schema::resource_table;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Strategic merge patches: object, patch, what comes out.
+
 use serde_json::{Value, json};
 
 use super::apply;
