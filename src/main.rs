@@ -20,6 +20,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("status", front_door),
     ("why", front_door),
     ("image", front_door),
+    ("snapshot", snapshot),
     ("__session", front_door),
     (keelson_kubelet::volume::killable::PROBE_NAME, volume_probe),
 ];
@@ -35,7 +36,6 @@ const NOT_YET: &[&str] = &[
     "join",
     "token",
     "certs",
-    "snapshot",
 ];
 
 const HELP: &str = include_str!("help.txt");
@@ -55,6 +55,11 @@ fn kubelet(_: &str, args: &[OsString]) -> ExitCode {
 /// The API server, supervised in the same way.
 fn apiserver(_: &str, args: &[OsString]) -> ExitCode {
     keelson_apiserver::command::main(args, || drop(keelson_bootstrap::notify::notify("READY=1")))
+}
+
+/// Saves and restores what the API server keeps.
+fn snapshot(_: &str, args: &[OsString]) -> ExitCode {
+    keelson_store::snapshot::command::main(args)
 }
 
 /// A child that looks at a path which may hang.

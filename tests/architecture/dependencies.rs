@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "keelson-cni",
             "keelson-cri",
             "keelson-kubelet",
+            "keelson-store",
         ],
     ),
     ("keelson-api", &[]),

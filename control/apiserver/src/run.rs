@@ -38,6 +38,9 @@ pub enum RunError {
     /// The store cannot be opened.
     #[error("failed to open the store: {0}")]
     Store(keelson_store::Error),
+    /// `keelson snapshot` could not ask for one.
+    #[error("failed to offer snapshots: {0}")]
+    Snapshots(keelson_store::snapshot::Error),
     /// An authorization mode that this server does not have.
     #[error("--authorization-mode {0:?} is not supported: it takes Node, RBAC and AlwaysAllow")]
     Mode(String),
@@ -77,6 +80,8 @@ pub async fn run(
     let folder = options.data_dir.clone();
     let opened = EmbeddedStore::open(&folder, keelson_store::embedded::Options::default());
     let store = Arc::new(opened.map_err(RunError::Store)?);
+    let unsent = |error: &_| tracing::warn!(%error, "a snapshot could not be sent");
+    store.serve_snapshots(unsent).map_err(RunError::Snapshots)?;
     let api = api(
         &options,
         address,

@@ -15,6 +15,7 @@ mod file;
 mod layout;
 mod metrics;
 mod queue;
+mod restoring;
 mod transaction;
 mod view;
 
@@ -35,6 +36,7 @@ use self::file::FolderLock;
 use self::metrics::Metrics;
 use self::queue::{Operation, Outcome, Queue, Request};
 use self::view::View;
+use crate::snapshot::save::Listener;
 use crate::watch_window::hub::{Hub, Replay};
 use crate::watch_window::{Batch, Limits};
 use crate::{
@@ -43,6 +45,7 @@ use crate::{
 };
 
 pub use self::metrics::Numbers;
+pub(crate) use self::restoring::Restoring;
 
 /// The newest changes that are kept in memory for watches.
 const WINDOW: Limits = Limits {
@@ -73,6 +76,24 @@ pub struct EmbeddedStore {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    listener: Mutex<Option<Listener>>,
+}
+
+/// Where a snapshot comes from; it does not keep the store open.
+pub(crate) struct SnapshotSource {
+    shared: Arc<Shared>,
+}
+
+impl SnapshotSource {
+    /// The state after the last commit.
+    pub fn view(&self) -> Result<Arc<View>, Error> {
+        self.shared.open_view()
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
 }
 
 /// What readers, watches and the committer share.
@@ -116,6 +137,7 @@ impl EmbeddedStore {
             shared,
             queue,
             thread: Mutex::new(Some(thread)),
+            listener: Mutex::new(None),
         })
     }
 
@@ -136,11 +158,25 @@ impl EmbeddedStore {
     /// Finishes what was asked for, has it on disk and closes the file; everything after that is
     /// answered with [`Error::Unavailable`].
     pub async fn close(&self) {
+        let listener = self.listener.lock().take();
+        let _ = tokio::task::spawn_blocking(move || drop(listener)).await;
         let _ = self.queue.run(Operation::Stop).await;
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+    }
+
+    /// Where snapshots come from.
+    pub(crate) fn snapshot_source(&self) -> SnapshotSource {
+        SnapshotSource {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// Keeps what sends snapshots until the store is closed.
+    pub(crate) fn keep(&self, listener: Listener) {
+        *self.listener.lock() = Some(listener);
     }
 
     async fn write(&self, operation: Operation) -> Result<Revision, Error> {
@@ -200,6 +236,7 @@ fn spawn(
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
+        drop(self.listener.lock().take());
         let (reply, _) = oneshot::channel();
         self.queue.push_last(Request {
             operation: Operation::Stop,

@@ -10,6 +10,7 @@
 //! compact: [`EtcdStore::compact_regularly`] does it together with other apiservers.
 
 mod compactor;
+mod export;
 mod follow;
 mod leases;
 mod members;

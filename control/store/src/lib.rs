@@ -21,6 +21,7 @@ pub mod key;
 pub mod memory;
 pub mod request;
 pub mod revision;
+pub mod snapshot;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -59,7 +59,7 @@ impl FolderLock {
 pub fn open(folder: &Path) -> Result<(Database, Position, PathBuf), Error> {
     let path = folder.join(NAME);
     if !path.exists() {
-        make(folder, &path, Position::default())?;
+        Draft::begin(folder)?.publish(Position::default())?;
     }
     let opened = guarded(&path, || {
         let database = checked_builder().open(&path)?;
@@ -69,41 +69,89 @@ pub fn open(folder: &Path) -> Result<(Database, Position, PathBuf), Error> {
     opened.map(|(database, position)| (database, position, path))
 }
 
-/// Makes a file with empty tables under another name and gives it its own when it is on disk.
-fn make(folder: &Path, path: &Path, position: Position) -> Result<(), Error> {
-    create(folder, path, position, |_| Ok(()))
+/// A file in the making, under another name.
+pub struct Draft {
+    database: Database,
+    folder: PathBuf,
+    draft: PathBuf,
+    path: PathBuf,
 }
 
-/// Makes a file, fills its tables, and gives it its name when all of it is on disk.
-pub fn create(
-    folder: &Path,
-    path: &Path,
-    position: Position,
-    fill: impl FnOnce(&Database) -> Result<(), Fault>,
-) -> Result<(), Error> {
-    let draft = folder.join("store.redb.new");
-    let failed = |step| move |error: std::io::Error| io(step, path, &error);
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(failed("removing an unfinished")(error));
+impl Draft {
+    /// Begins a file in `folder`, which is locked, with empty tables.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn begin(folder: &Path) -> Result<Self, Error> {
+        let (path, draft) = (folder.join(NAME), folder.join("store.redb.new"));
+        let failed = |step| {
+            let path = path.clone();
+            move |error: std::io::Error| io(step, &path, &error)
+        };
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed("removing an unfinished")(error));
+            }
+            _ => {}
         }
-        _ => {}
+        let mut options = OpenOptions::new();
+        options.create_new(true).write(true).mode(0o600);
+        options.open(&draft).map_err(failed("making"))?;
+        let database = make(&draft).map_err(|fault| fault.at("making", &path))?;
+        Ok(Self {
+            database,
+            folder: folder.to_owned(),
+            draft,
+            path,
+        })
     }
-    let mut options = OpenOptions::new();
-    options.create_new(true).write(true).mode(0o600);
-    options.open(&draft).map_err(failed("making"))?;
-    guarded(path, || {
-        let database = Builder::new().set_cache_size(CACHE).create(&draft)?;
-        fill(&database)?;
-        let transaction = database.begin_write()?;
-        open_all(&transaction)?;
-        transaction.open_table(FACTS)?.insert("format", FORMAT)?;
-        position.save(&transaction)?;
-        Ok(transaction.commit()?)
-    })?;
-    fs::rename(&draft, path).map_err(failed("naming"))?;
-    let folder = File::open(folder).map_err(failed("opening the folder of"))?;
-    folder.sync_all().map_err(failed("syncing the folder of"))
+
+    /// The tables, to be filled.
+    pub const fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// What a fault in filling it means.
+    pub fn explain(&self, fault: Fault) -> Error {
+        fault.at("making", &self.path)
+    }
+
+    /// Gives the file its name when all of it is on disk.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn publish(self, position: Position) -> Result<(), Error> {
+        seal(&self.database, position).map_err(|fault| self.explain(fault))?;
+        let Self {
+            database,
+            folder,
+            draft,
+            path,
+        } = self;
+        drop(database);
+        let failed = |step| {
+            let path = path.clone();
+            move |error: std::io::Error| io(step, &path, &error)
+        };
+        fs::rename(&draft, &path).map_err(failed("naming"))?;
+        let folder = File::open(&folder).map_err(failed("opening the folder of"))?;
+        folder.sync_all().map_err(failed("syncing the folder of"))
+    }
+}
+
+fn make(path: &Path) -> Result<Database, Fault> {
+    let database = Builder::new().set_cache_size(CACHE).create(path)?;
+    let transaction = database.begin_write()?;
+    open_all(&transaction)?;
+    transaction.open_table(FACTS)?.insert("format", FORMAT)?;
+    transaction.commit()?;
+    Ok(database)
+}
+
+fn seal(database: &Database, position: Position) -> Result<(), Fault> {
+    let transaction = database.begin_write()?;
+    position.save(&transaction)?;
+    Ok(transaction.commit()?)
 }
 
 fn open_all(transaction: &WriteTransaction) -> Result<(), Fault> {

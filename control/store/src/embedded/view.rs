@@ -180,6 +180,17 @@ impl View {
         read_record(&self.records, revision, read)
     }
 
+    /// Calls `found` with every key that is there now: its revision and record.
+    pub fn for_each(
+        &self,
+        mut found: impl FnMut(u64, &layout::Record<'_>) -> Result<(), String>,
+    ) -> Result<(), Error> {
+        let list = List::all(Prefix::everything());
+        let each = |revision| self.record(revision, |record| found(revision, record));
+        self.scan(&list, self.revision.0, each)
+            .map_err(|fault| self.explain(fault))
+    }
+
     fn check(&self, at: Revision) -> Result<(), Error> {
         if at > self.revision {
             return Err(Error::Future {

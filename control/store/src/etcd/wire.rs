@@ -50,7 +50,11 @@ pub fn entry(from: KeyValue) -> Result<Entry, Error> {
     })
 }
 
-fn key(bytes: &Bytes) -> Result<Key, Error> {
+/// Our key of one of etcd's.
+///
+/// # Errors
+/// When it is not text.
+pub fn key(bytes: &Bytes) -> Result<Key, Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| Error::Refused {
         operation: "reading",
         reason: format!("etcd holds a key that is not text: {bytes:?}"),
