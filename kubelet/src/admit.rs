@@ -5,13 +5,16 @@
 
 mod fit;
 mod preempt;
+mod pressure;
 mod security;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keelson_api::core::{Pod, Taint};
 use keelson_api::resources::Amounts;
 use keelson_api::selector::{Labels, node_matches, tolerates};
+
+use crate::evict::Condition;
 
 /// What the node is and can do.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,8 @@ pub struct NodeFacts {
     pub app_armor: bool,
     /// `allowedUnsafeSysctls`: names, or prefixes ending in `*`.
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// The conditions that pressure on the node gives it.
+    pub conditions: BTreeSet<Condition>,
     /// Extended resources whose provider has been here before but has not come back yet, by name
     /// with what is waited for. Pods that ask for them are put off instead of refused.
     pub awaited: BTreeMap<String, String>,
@@ -68,7 +73,8 @@ fn reject(reason: impl Into<String>, message: impl Into<String>) -> Verdict {
 /// Judges one pod, beside those that were admitted and have not ended.
 #[must_use]
 pub fn admit(pod: &Pod, node: &NodeFacts, admitted: &[&Pod]) -> Verdict {
-    let checks: [fn(&Pod, &NodeFacts) -> Option<Verdict>; 5] = [
+    let checks: [fn(&Pod, &NodeFacts) -> Option<Verdict>; 6] = [
+        pressure::check,
         operating_system,
         security::check,
         selectors,
@@ -89,6 +95,13 @@ pub fn admit(pod: &Pod, node: &NodeFacts, admitted: &[&Pod]) -> Verdict {
         return preempt::verdict(pod, node, admitted, &short);
     }
     fit::rejection(&ports, &short)
+}
+
+/// Whether the node must not end a pod to help itself: those from its manifests, and those of
+/// system priority.
+#[must_use]
+pub fn is_critical(pod: &Pod) -> bool {
+    preempt::is_critical(pod)
 }
 
 /// Whether a pod comes from a manifest of this node.

@@ -6,6 +6,7 @@ pub mod fitness;
 pub mod intake;
 pub mod log_list;
 pub mod pod_loop;
+pub mod pressure;
 pub mod process;
 pub mod records;
 pub mod saver;
@@ -24,7 +25,7 @@ use keelson_cri::containerd::Problem;
 use keelson_cri::values::CgroupDriver;
 use keelson_cri::{Client, CriError, Endpoint};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -134,13 +135,15 @@ pub async fn run(
     let news = shared.follow(&mut tasks);
     let report = report_to(shared.journal.clone());
     tasks.spawn(saver.clone().run(store.clone(), report));
-    shared.collect(&mut tasks);
+    let collect = shared.collect(&mut tasks);
     let view = Arc::new(shared.view(turned_at, changed.clone()));
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
     let services = doors::open(&shared, view, &mut servers, &shutdown).await?;
     shared.rotate_logs(changed, &mut tasks, &mut servers, &shutdown);
-    let outgrown = shared.watch_sizes(changes.subscribe(), &mut tasks);
+    let (evict, evictions) = mpsc::channel(size_limits::QUEUED);
+    shared.watch_sizes(changes.subscribe(), &mut tasks, evict.clone());
+    let conditions = shared.watch_pressure(services.stats.clone(), collect, &mut tasks, evict);
     let wanted = sources::start(
         &shared.config,
         &shared.node.name,
@@ -153,6 +156,7 @@ pub async fn run(
         policy: start::policy(&shared.config),
         admission: start::admission(&shared.config, &shared.node),
         records: shared.records,
+        conditions,
         journal: shared.journal,
         saver: saver.clone(),
         boot_id: store.boot_id(),
@@ -160,7 +164,7 @@ pub async fn run(
         changes,
     });
     ready();
-    pods.run(wanted, news, outgrown, stop).await;
+    pods.run(wanted, news, evictions, stop).await;
     drain(servers, &services.streaming, &shutdown).await;
     tasks.shutdown().await;
     for error in saver.flush(&store).await {

@@ -23,9 +23,14 @@ use crate::metrics::record::measured;
 use crate::node::Node;
 use crate::observe::clock;
 use crate::user_namespaces::UserNamespaces;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Time between two collections.
 const PERIOD: Duration = Duration::from_secs(300);
+
+/// A wish for all unused images to be removed, answered when that is done.
+pub type Request = oneshot::Sender<()>;
 
 /// Collects, for ever.
 #[derive(Debug)]
@@ -48,18 +53,37 @@ pub struct Collector {
 
 impl Collector {
     /// Collects now and then. Dropping the future ends it.
-    pub async fn run(self) {
+    pub async fn run(self, mut requests: mpsc::Receiver<Request>) {
         let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
+        let mut due = Instant::now() + PERIOD;
         loop {
-            tokio::time::sleep(PERIOD).await;
-            self.collect_leftovers().await;
-            if let Err(error) = self.collect_images(&mut seen).await {
+            let request = tokio::select! {
+                () = tokio::time::sleep_until(due) => None,
+                Some(request) = requests.recv() => Some(request),
+            };
+            let mut limits = self.limits;
+            match request.is_some() {
+                true => (limits.high_percent, limits.low_percent) = (0, 0),
+                false => {
+                    self.collect_leftovers().await;
+                    due = Instant::now() + PERIOD;
+                }
+            }
+            if let Err(error) = self.collect_images(&mut seen, &limits).await {
                 self.tell(Kind::Warning, "ImageGCFailed", &error.to_string());
+            }
+            if let Some(request) = request {
+                // Nobody waits any more when the agent ends.
+                let _ = request.send(());
             }
         }
     }
 
-    async fn collect_images(&self, seen: &mut BTreeMap<String, Seen>) -> Result<(), CriError> {
+    async fn collect_images(
+        &self,
+        seen: &mut BTreeMap<String, Seen>,
+        limits: &Limits,
+    ) -> Result<(), CriError> {
         let images = measured("list_images", self.cri.list_images()).await?;
         let facts: Vec<ImageFacts> = images
             .iter()
@@ -75,7 +99,7 @@ impl Collector {
         let info = measured("image_fs_info", self.cri.image_fs_info()).await?;
         let mount = info.images.first().map(|f| PathBuf::from(&f.mountpoint));
         let disk = mount.as_deref().and_then(disk_use);
-        for (id, cause) in images::plan(now, &facts, seen, disk, &self.limits) {
+        for (id, cause) in images::plan(now, &facts, seen, disk, limits) {
             let image = ImageSpec {
                 image: id.clone(),
                 ..Default::default()

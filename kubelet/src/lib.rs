@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod collect;
 pub mod command;
 pub mod config;
+pub mod evict;
 pub mod execute;
 pub mod journal;
 pub mod logs;

@@ -5,6 +5,7 @@
 
 pub mod assemble;
 pub mod collector;
+pub mod headroom;
 pub mod input;
 pub mod pages;
 pub mod read;

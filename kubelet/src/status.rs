@@ -24,6 +24,8 @@ pub struct NodeFacts {
     pub host_ips: Vec<IpAddr>,
     /// Name of the runtime, for `containerID` (`containerd`).
     pub runtime: Arc<str>,
+    /// Read-only mounts can be made so all the way down.
+    pub recursive_read_only: bool,
 }
 
 /// The inputs of a status, together.

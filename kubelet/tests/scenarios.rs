@@ -520,6 +520,7 @@ impl World {
         let node = NodeFacts {
             host_ips: vec!["192.168.0.1".parse().unwrap()],
             runtime: "containerd".into(),
+            recursive_read_only: false,
         };
         let status = pod_status(
             self.now(),
@@ -587,6 +588,7 @@ fn container(
             .container(name)
             .map_or("other".into(), |c| c.image.clone()),
         image_ref: "sha256:1".into(),
+        stop_signal: None,
         user: None,
         hash: spec.container(name).map_or(0, |c| c.hash),
         seen: now.mono,

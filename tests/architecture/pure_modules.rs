@@ -39,6 +39,7 @@ const PURE: &[&str] = &[
     "kubelet/src/config/load",
     "kubelet/src/config/support",
     "kubelet/src/config/validate",
+    "kubelet/src/evict",
     "kubelet/src/model",
     "kubelet/src/pod_source/identity",
     "kubelet/src/pod_source/ledger",

@@ -11,8 +11,8 @@ use tokio::time::{Duration, Instant};
 
 use super::pod_loop::{AUDIT_PERIOD, Look, PodLoop};
 use super::records::{Record, compare, orphan};
-use super::size_limits::Outgrown;
-use crate::admit::{Verdict, admit};
+use crate::admit::{Verdict, admit, is_critical};
+use crate::evict::Eviction;
 use crate::journal::Kind;
 use crate::metrics::names;
 use crate::model::memory::{Life, Termination};
@@ -24,8 +24,6 @@ use crate::reconcile;
 
 /// How long to wait before looking again when the runtime did not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Who uses more than allowed gets no time to use even more.
-const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
 impl PodLoop {
     /// Compares what is wanted with the pods at hand, once the runtime was seen.
@@ -91,6 +89,7 @@ impl PodLoop {
             .map(|(uid, record)| (uid.clone(), record.pod.clone()))
             .collect();
         let pods: Vec<&Pod> = admitted.iter().map(|(_, pod)| &**pod).collect();
+        self.parts.admission.conditions = self.parts.conditions.borrow().clone();
         let verdict = admit(&desired.pod, &self.parts.admission, &pods);
         if let Verdict::Preempt { victims } = &verdict {
             for (uid, _) in victims.iter().filter_map(|index| admitted.get(*index)) {
@@ -112,16 +111,20 @@ impl PodLoop {
         let Some(record) = records.get_mut(uid) else {
             return;
         };
-        // A finished pod gave back all but its directory and logs: those go now.
-        record.observed.resources_held |= record.memory.life == Life::Finished;
         let asked = termination(record, None);
         reconcile::terminate(&mut record.memory, asked);
         self.save(uid, record);
         self.dirty.insert(uid.clone());
     }
 
-    /// Ends a pod that uses more of the disk than it may. Its object stays, as Failed.
-    pub(super) fn evict(&mut self, Outgrown { uid, message }: Outgrown) {
+    /// Ends a pod to help the node. Its object stays, as Failed.
+    pub(super) fn evict(&mut self, eviction: Eviction) {
+        let Eviction {
+            uid,
+            message,
+            signal,
+            grace,
+        } = eviction;
         let records = self.parts.records.clone();
         let mut records = records.lock();
         let Some(record) = records.get_mut(&uid) else {
@@ -130,21 +133,25 @@ impl PodLoop {
         if record.memory.life != Life::Wanted {
             return;
         }
-        let note = reconcile::Note {
-            warning: true,
-            reason: "Evicted",
-            container: None,
-            message: message.clone(),
-            next: None,
-        };
-        self.note(record, &[note]);
+        if is_critical(&record.pod) {
+            let text = format!("{message}; a critical pod is not evicted");
+            self.note(
+                record,
+                &[reconcile::Note::of_pod("EvictionRefused", text).warn()],
+            );
+            return;
+        }
+        self.note(
+            record,
+            &[reconcile::Note::of_pod("Evicted", message.clone()).warn()],
+        );
         let asked = Termination {
-            grace: EVICTION_GRACE,
+            grace,
             ..termination(record, Some(("Evicted".to_owned(), message)))
         };
         reconcile::terminate(&mut record.memory, asked);
         self.save(&uid, record);
-        names::EVICTIONS.inc(&["emptydirfs.limit"]);
+        names::EVICTIONS.inc(&[signal]);
         self.dirty.insert(uid);
     }
 

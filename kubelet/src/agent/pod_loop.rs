@@ -16,12 +16,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::pressure::Conditions;
 use super::records::{FullName, Record};
 use super::saver::Saver;
-use super::size_limits::Outgrown;
 use super::wakes::Wakes;
 use crate::admit::NodeFacts;
 use crate::checkpoint;
+use crate::evict::Eviction;
 use crate::execute::{Executor, Job};
 use crate::journal::{Journal, Kind, PodKey};
 use crate::metrics::{names, record};
@@ -56,6 +57,8 @@ pub struct Parts {
     pub policy: Policy,
     /// What pods are admitted to.
     pub admission: NodeFacts,
+    /// The conditions that the node has.
+    pub conditions: Conditions,
     /// The journal of decisions.
     pub journal: Arc<Journal>,
     /// Writes checkpoints.
@@ -123,7 +126,7 @@ impl PodLoop {
         mut self,
         mut wanted: Wanted,
         mut news: mpsc::Receiver<EventOrRelist>,
-        mut outgrown: mpsc::Receiver<Outgrown>,
+        mut evictions: mpsc::Receiver<Eviction>,
         stop: impl Future<Output = ()>,
     ) {
         let mut stop = std::pin::pin!(stop);
@@ -139,7 +142,7 @@ impl PodLoop {
                     }
                 }
                 Some(item) = news.recv() => self.runtime_news(item),
-                Some(pod) = outgrown.recv() => self.evict(pod),
+                Some(eviction) = evictions.recv() => self.evict(eviction),
                 Ok(()) = wanted.changed() => {
                     self.wanted = wanted.borrow_and_update().clone();
                     self.compare_wishes();

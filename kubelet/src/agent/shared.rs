@@ -1,6 +1,7 @@
 //! What the agent's tasks share, and the parts and tasks that are made of it alone. Waits for
 //! nothing: what is shared was found and opened before.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keelson_cri::Client;
@@ -10,17 +11,20 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::pod_loop::Records;
-use super::size_limits::{self, Outgrown};
+use super::pressure::{Conditions, Pressure};
+use super::size_limits;
 use super::view::AgentView;
 use super::{log_list, start};
 use crate::cgroup;
-use crate::collect::Collector;
+use crate::collect::{self, Collector};
 use crate::config::Config;
+use crate::evict::Eviction;
 use crate::execute::Executor;
 use crate::journal::Journal;
 use crate::logs::rotator;
 use crate::model::Mono;
 use crate::node::Node;
+use crate::stats;
 use crate::user_namespaces::UserNamespaces;
 
 /// Handles of what there is one of.
@@ -79,8 +83,9 @@ impl Shared {
         news
     }
 
-    /// Collects what nobody uses any more.
-    pub fn collect(&self, tasks: &mut JoinSet<()>) {
+    /// Collects what nobody uses any more, now and then and when asked.
+    pub fn collect(&self, tasks: &mut JoinSet<()>) -> mpsc::Sender<collect::Request> {
+        let (ask, asked) = mpsc::channel(1);
         let collector = Collector {
             cri: self.cri.clone(),
             records: self.records.clone(),
@@ -90,7 +95,8 @@ impl Shared {
             journal: self.journal.clone(),
             limits: start::image_limits(&self.config),
         };
-        tasks.spawn(collector.run());
+        tasks.spawn(collector.run(asked));
+        ask
     }
 
     /// Rotates the containers' logs, until `shutdown`: `servers` gets the task which ends by
@@ -120,10 +126,36 @@ impl Shared {
         &self,
         changes: watch::Receiver<u64>,
         tasks: &mut JoinSet<()>,
-    ) -> mpsc::Receiver<Outgrown> {
-        let (evict, outgrown) = mpsc::channel(size_limits::AT_ONCE);
+        evict: mpsc::Sender<Eviction>,
+    ) {
         let (records, paths) = (self.records.clone(), self.node.paths.clone());
         tasks.spawn(size_limits::run(records, paths, changes, evict));
-        outgrown
+    }
+
+    /// Watches for pressure on the node; the conditions that it causes are given back.
+    pub fn watch_pressure(
+        &self,
+        stats: Arc<stats::Collector>,
+        collect: mpsc::Sender<collect::Request>,
+        tasks: &mut JoinSet<()>,
+        evict: mpsc::Sender<Eviction>,
+    ) -> Conditions {
+        let (conditions, told) = watch::channel(BTreeSet::new());
+        let pressure = Pressure {
+            watch: start::pressure_watch(&self.config),
+            most_grace: start::most_soft_grace(&self.config),
+            cri: self.cri.clone(),
+            cgroups: self.cgroups.clone(),
+            allocatable_memory: start::enforced_memory(&self.config, &self.node),
+            paths: self.node.paths.clone(),
+            records: self.records.clone(),
+            stats,
+            journal: self.journal.clone(),
+            collect,
+            evict,
+            conditions,
+        };
+        tasks.spawn(pressure.run());
+        told
     }
 }

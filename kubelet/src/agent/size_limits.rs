@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 use tokio::sync::{mpsc, watch};
 
 use super::pod_loop::Records;
+use crate::evict::{AT_ONCE, Eviction};
 use crate::model::PodUid;
 use crate::model::memory::Life;
 use crate::pod_files::Paths;
@@ -20,23 +21,14 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Entries that are looked at per volume. A volume with more of them is judged by these.
 const BUDGET: u64 = 200_000;
 /// Pods that may wait for the pod loop to hear of them.
-pub const AT_ONCE: usize = 16;
-
-/// A pod that uses more than it may.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgrown {
-    /// Which.
-    pub uid: PodUid,
-    /// For people: which volume and which limit.
-    pub message: String,
-}
+pub const QUEUED: usize = 16;
 
 /// Measures now and then, while there is something to measure. Ends with its channels.
 pub async fn run(
     records: Records,
     paths: Paths,
     mut changes: watch::Receiver<u64>,
-    evict: mpsc::Sender<Outgrown>,
+    evict: mpsc::Sender<Eviction>,
 ) {
     loop {
         let pods = limited_pods(&records);
@@ -69,7 +61,7 @@ fn limited_pods(records: &Records) -> Vec<(PodUid, Arc<Pod>)> {
         .collect()
 }
 
-fn outgrown_pods(paths: &Paths, pods: &[(PodUid, Arc<Pod>)]) -> Vec<Outgrown> {
+fn outgrown_pods(paths: &Paths, pods: &[(PodUid, Arc<Pod>)]) -> Vec<Eviction> {
     let judged = pods.iter().filter_map(|(uid, pod)| {
         // A volume that is not there yet, or no longer, holds nothing.
         let used = |volume: &str| {
@@ -78,7 +70,12 @@ fn outgrown_pods(paths: &Paths, pods: &[(PodUid, Arc<Pod>)]) -> Vec<Outgrown> {
         };
         let message = judge(pod, used)?;
         let uid = uid.clone();
-        Some(Outgrown { uid, message })
+        Some(Eviction {
+            uid,
+            message,
+            signal: "emptydirfs.limit",
+            grace: AT_ONCE,
+        })
     });
     judged.collect()
 }

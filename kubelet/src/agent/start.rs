@@ -2,7 +2,7 @@
 //!
 //! The pure half of starting: what the machine shows and what was configured, put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::admit;
 use crate::cgroup::{self, plan::page_size_name};
 use crate::collect::images::Limits;
 use crate::config::Config;
+use crate::config::fields::default_eviction_hard;
+use crate::evict::threshold::Settings;
+use crate::evict::{self, Watch};
 use crate::logs::plan::RotationPolicy;
 use crate::metrics::names;
 use crate::node::Node;
@@ -126,11 +129,51 @@ pub fn describe(node: &Node, version: cgroup::Version) {
 /// `enforceNodeAllocatable` says so.
 #[must_use]
 pub fn enforced(config: &Config, node: &Node) -> Amounts {
-    let enforced = &config.kubelet.enforce_node_allocatable;
-    match enforced.iter().any(|what| what == "pods") {
+    match enforces_pods(config) {
         true => node.allocatable.clone(),
         false => Amounts::new(),
     }
+}
+
+/// The thresholds below which pods end, and how long a condition stays.
+#[must_use]
+pub fn pressure_watch(config: &Config) -> Watch {
+    let kubelet = &config.kubelet;
+    let defaults = match kubelet.merge_default_eviction_settings {
+        true => default_eviction_hard(),
+        false => BTreeMap::new(),
+    };
+    let thresholds = evict::thresholds(Settings {
+        hard: &kubelet.eviction_hard,
+        soft: &kubelet.eviction_soft,
+        soft_grace: &kubelet.eviction_soft_grace_period,
+        min_reclaim: &kubelet.eviction_minimum_reclaim,
+        defaults: &defaults,
+        pods_enforced: enforces_pods(config),
+    });
+    Watch::new(
+        thresholds,
+        kubelet.eviction_pressure_transition_period.to_std(),
+    )
+}
+
+/// `evictionMaxPodGracePeriod`.
+#[must_use]
+pub fn most_soft_grace(config: &Config) -> Duration {
+    let seconds = config.kubelet.eviction_max_pod_grace_period;
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// What pods may use of memory together, in bytes, where that is enforced.
+#[must_use]
+pub fn enforced_memory(config: &Config, node: &Node) -> Option<u64> {
+    let memory = enforced(config, node).get("memory")?.value();
+    u64::try_from(memory).ok()
+}
+
+fn enforces_pods(config: &Config) -> bool {
+    let enforced = &config.kubelet.enforce_node_allocatable;
+    enforced.iter().any(|what| what == "pods")
 }
 
 /// What pods are admitted to.
@@ -158,6 +201,7 @@ pub fn admission(config: &Config, node: &Node) -> admit::NodeFacts {
         app_armor: node.app_armor,
         allowed_unsafe_sysctls: config.kubelet.allowed_unsafe_sysctls.clone(),
         awaited: BTreeMap::new(),
+        conditions: BTreeSet::new(),
     }
 }
 

@@ -44,6 +44,7 @@ pub struct AgentView {
 impl AgentView {
     fn facts(&self) -> NodeFacts {
         NodeFacts {
+            recursive_read_only: self.node.recursive_read_only,
             host_ips: self.node.ips.clone(),
             runtime: self.node.runtime.as_str().into(),
         }

@@ -12,6 +12,8 @@ use super::hierarchy::Hierarchy;
 pub struct Usage {
     /// CPU time since it was made, in nanoseconds.
     pub cpu_nanos: Option<u64>,
+    /// How often its CPU limit held it back; only where it has one.
+    pub throttling: Option<Throttling>,
     /// Memory.
     pub memory: Option<MemoryUsage>,
     /// Swap, in bytes.
@@ -22,6 +24,17 @@ pub struct Usage {
     pub io: Option<IoUsage>,
     /// How long work waited; cgroup v2 with PSI only.
     pub pressure: Option<Pressure>,
+}
+
+/// How often a CPU limit held a cgroup back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Throttling {
+    /// Periods in which it wanted CPU.
+    pub periods: u64,
+    /// Periods in which it used up its share.
+    pub throttled_periods: u64,
+    /// Time that it was held back, in nanoseconds.
+    pub throttled_nanos: u64,
 }
 
 /// Memory of a cgroup, in bytes.
@@ -143,9 +156,12 @@ impl Reader<'_> {
     }
 
     fn v2(&mut self) -> Usage {
-        let micros = self
-            .text("", "cpu.stat")
-            .and_then(|text| keyed(text, "usage_usec"));
+        let limited = self
+            .text("", "cpu.max")
+            .is_some_and(|max| !max.starts_with("max"));
+        let stat = self.text("", "cpu.stat");
+        let micros = stat.and_then(|text| keyed(text, "usage_usec"));
+        let throttling = stat.and_then(parse_throttling).filter(|_| limited);
         let pressure = Pressure {
             cpu: self.psi("cpu.pressure"),
             memory: self.psi("memory.pressure"),
@@ -153,6 +169,7 @@ impl Reader<'_> {
         };
         Usage {
             cpu_nanos: micros.map(|micros| micros.saturating_mul(1000)),
+            throttling,
             memory: self.memory_v2(),
             swap_bytes: self.number("", "memory.swap.current"),
             pids: self.number("", "pids.current"),
@@ -178,6 +195,8 @@ impl Reader<'_> {
 
     fn v1(&mut self) -> Usage {
         let memory = self.memory_v1();
+        let limited = self.number("cpu", "cpu.cfs_quota_us").is_some();
+        let throttling = self.text("cpu", "cpu.stat").and_then(parse_throttling);
         let with_swap = self.number("memory", "memory.memsw.usage_in_bytes");
         let swap = with_swap
             .zip(memory)
@@ -187,6 +206,7 @@ impl Reader<'_> {
             .map(parse_io_v1);
         Usage {
             cpu_nanos: self.number("cpuacct", "cpuacct.usage"),
+            throttling: throttling.filter(|_| limited),
             io,
             memory,
             swap_bytes: swap,
@@ -220,6 +240,16 @@ const NO_LIMIT_V1: u64 = 1 << 62;
 fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// Reads `cpu.stat`: version 2 counts microseconds, version 1 nanoseconds.
+fn parse_throttling(text: &str) -> Option<Throttling> {
+    let micros = keyed(text, "throttled_usec").map(|micros| micros.saturating_mul(1000));
+    Some(Throttling {
+        periods: keyed(text, "nr_periods")?,
+        throttled_periods: keyed(text, "nr_throttled")?,
+        throttled_nanos: micros.or_else(|| keyed(text, "throttled_time"))?,
+    })
 }
 
 /// Sums `rbytes=` and `wbytes=` over all devices.
@@ -304,7 +334,11 @@ mod tests {
         files(
             root.path(),
             &[
-                ("p/cpu.stat", "usage_usec 2500\nuser_usec 2000\n"),
+                (
+                    "p/cpu.stat",
+                    "usage_usec 2500\nuser_usec 2000\nnr_periods 9\nnr_throttled 3\nthrottled_usec 7\n",
+                ),
+                ("p/cpu.max", "20000 100000\n"),
                 ("p/memory.current", "10000\n"),
                 ("p/memory.max", "max\n"),
                 (
@@ -324,6 +358,14 @@ mod tests {
         };
         let got = read_usage(&hierarchy, "p").unwrap();
         assert_eq!(got.cpu_nanos, Some(2_500_000));
+        let throttling = Throttling {
+            periods: 9,
+            throttled_periods: 3,
+            throttled_nanos: 7000,
+        };
+        assert_eq!(got.throttling, Some(throttling));
+        files(root.path(), &[("p/cpu.max", "max 100000\n")]);
+        assert_eq!(read_usage(&hierarchy, "p").unwrap().throttling, None);
         let memory = MemoryUsage {
             usage: 10_000,
             working_set: 6000,
@@ -355,6 +397,11 @@ mod tests {
             root.path(),
             &[
                 ("cpuacct/p/cpuacct.usage", "77\n"),
+                ("cpu/p/cpu.cfs_quota_us", "-1\n"),
+                (
+                    "cpu/p/cpu.stat",
+                    "nr_periods 9\nnr_throttled 3\nthrottled_time 7\n",
+                ),
                 ("memory/p/memory.usage_in_bytes", "10000\n"),
                 ("memory/p/memory.limit_in_bytes", "9223372036854771712\n"),
                 (
@@ -367,16 +414,21 @@ mod tests {
                 ),
             ],
         );
-        let controllers = ["cpuacct", "memory", "blkio"]
+        let controllers = ["cpu", "cpuacct", "memory", "blkio"]
             .map(|c| (c.to_owned(), root.path().join(c)))
             .into();
-        let got = read_usage(&Hierarchy::Legacy { controllers }, "p").unwrap();
+        let hierarchy = Hierarchy::Legacy { controllers };
+        let got = read_usage(&hierarchy, "p").unwrap();
         let memory = got.memory.unwrap();
         assert_eq!(
             (got.cpu_nanos, memory.rss, memory.working_set),
             (Some(77), 300, 6000)
         );
         assert_eq!((memory.limit, got.pids, got.pressure), (None, None, None));
+        assert_eq!(got.throttling, None, "there is no limit");
+        files(root.path(), &[("cpu/p/cpu.cfs_quota_us", "20000\n")]);
+        let throttling = read_usage(&hierarchy, "p").unwrap().throttling.unwrap();
+        assert_eq!((throttling.periods, throttling.throttled_nanos), (9, 7));
         assert_eq!(
             got.io,
             Some(IoUsage {

@@ -304,7 +304,8 @@ configuration! {
 }
 
 /// The thresholds in force where a configuration names none.
-pub(super) fn default_eviction_hard() -> BTreeMap<String, String> {
+#[must_use]
+pub fn default_eviction_hard() -> BTreeMap<String, String> {
     [
         ("memory.available", "100Mi"),
         ("nodefs.available", "10%"),

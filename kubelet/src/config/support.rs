@@ -18,7 +18,6 @@ use Support::{Honoured, NotYet};
 
 const NO_API: &str = "there is no apiserver client; the node runs on its own";
 const NO_PIN: &str = "CPUs and memory are not pinned";
-const NO_EVICTION: &str = "pods are not evicted under pressure";
 const NO_SHUTDOWN: &str = "a shutdown of the node ends pods as the init system does";
 const NO_EFFECT: &str = "the field has no effect upstream either";
 const NO_PROFILING: &str = "there is no Go runtime to profile; the endpoint is not served";
@@ -133,13 +132,13 @@ pub const TABLE: [(&str, Support); 125] = [
     ("kubeAPIBurst", NotYet(NO_API)),
     ("serializeImagePulls", Honoured),
     ("maxParallelImagePulls", Honoured),
-    ("evictionHard", NotYet(NO_EVICTION)),
-    ("evictionSoft", NotYet(NO_EVICTION)),
-    ("evictionSoftGracePeriod", NotYet(NO_EVICTION)),
-    ("evictionPressureTransitionPeriod", NotYet(NO_EVICTION)),
-    ("evictionMaxPodGracePeriod", NotYet(NO_EVICTION)),
-    ("evictionMinimumReclaim", NotYet(NO_EVICTION)),
-    ("mergeDefaultEvictionSettings", NotYet(NO_EVICTION)),
+    ("evictionHard", Honoured),
+    ("evictionSoft", Honoured),
+    ("evictionSoftGracePeriod", Honoured),
+    ("evictionPressureTransitionPeriod", Honoured),
+    ("evictionMaxPodGracePeriod", Honoured),
+    ("evictionMinimumReclaim", Honoured),
+    ("mergeDefaultEvictionSettings", Honoured),
     ("podsPerCore", Honoured),
     ("enableControllerAttachDetach", NotYet(NO_API)),
     (
@@ -188,7 +187,10 @@ pub const TABLE: [(&str, Support); 125] = [
         NotYet("FlexVolume plugins are not called"),
     ),
     ("providerID", NotYet(NO_API)),
-    ("kernelMemcgNotification", NotYet(NO_EVICTION)),
+    (
+        "kernelMemcgNotification",
+        NotYet("memory is measured every 10 seconds"),
+    ),
     (
         "logging",
         NotYet("the log is text on stderr; verbosity comes from --v"),

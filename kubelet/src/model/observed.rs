@@ -89,6 +89,8 @@ pub struct ObservedContainer {
     pub image: Arc<str>,
     /// The image that really runs, by digest.
     pub image_ref: Arc<str>,
+    /// The signal that stops it (`SIGTERM`), where the runtime tells.
+    pub stop_signal: Option<Box<str>>,
     /// Who its first process runs as, where the runtime tells.
     pub user: Option<ContainerUser>,
     /// [`super::ContainerSpec::hash`] at its creation, from its annotation.

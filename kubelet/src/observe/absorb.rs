@@ -335,6 +335,7 @@ mod tests {
                 message: String::new(),
                 image: "i".into(),
                 image_ref: "i@sha".into(),
+                stop_signal: None,
                 user: None,
                 hash: self.spec.container(name).unwrap().hash,
                 seen: Mono(self.at),

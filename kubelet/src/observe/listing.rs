@@ -160,6 +160,7 @@ pub fn container(status: &ContainerStatus, sandbox_id: &str, seen: Mono) -> Obse
         message: status.message.clone(),
         image: status.image.as_str().into(),
         image_ref: status.image_ref.as_str().into(),
+        stop_signal: status.stop_signal.as_deref().map(Into::into),
         user: status.user.as_ref().map(|user| ContainerUser {
             uid: user.uid,
             gid: user.gid,

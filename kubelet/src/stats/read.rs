@@ -50,6 +50,19 @@ pub fn file_system(path: &Path) -> Option<FsReading> {
     })
 }
 
+/// Memory that is left and all there is, in bytes: what is used less what is easy to reclaim counts.
+pub fn memory_left() -> Option<(u64, u64)> {
+    let memory = memory(&text("/proc/meminfo"), "")?;
+    let left = memory.free.saturating_add(memory.inactive_file);
+    Some((left.min(memory.total), memory.total))
+}
+
+/// Process ids that are left and all there may be.
+pub fn pids_left() -> Option<(u64, u64)> {
+    let (most, running) = processes(&text("/proc/sys/kernel/pid_max"), &text("/proc/loadavg"))?;
+    Some((most.saturating_sub(running), most))
+}
+
 /// Bytes on disk and number of the files in a directory of logs.
 pub fn directory_size(directory: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;

@@ -71,7 +71,11 @@ fn status(view: &View<'_>, c: &ContainerSpec) -> ContainerStatus {
         allocated_resources: newest.and(allocated(resources.as_ref())),
         resources: newest.and(resources),
         user: newest.and_then(user),
-        volume_mounts: volume_mounts(manifest.and_then(|m| m.volume_mounts.as_deref())),
+        volume_mounts: volume_mounts(
+            manifest.and_then(|m| m.volume_mounts.as_deref()),
+            view.node.recursive_read_only,
+        ),
+        stop_signal: newest.and_then(|n| n.stop_signal.as_deref().map(str::to_owned)),
         ..ContainerStatus::default()
     }
 }
@@ -113,9 +117,15 @@ fn user(newest: &ObservedContainer) -> Option<ContainerUser> {
     Some(ContainerUser { linux: Some(linux) })
 }
 
-fn volume_mounts(mounts: Option<&[VolumeMount]>) -> Option<Vec<VolumeMountStatus>> {
+/// As they were made: what was to be read-only all the way down if possible is shown as what it
+/// became.
+fn volume_mounts(
+    mounts: Option<&[VolumeMount]>,
+    recursive_read_only: bool,
+) -> Option<Vec<VolumeMountStatus>> {
     let recursive = |m: &VolumeMount| match m.recursive_read_only.as_deref() {
-        Some("Enabled" | "IfPossible") => "Enabled",
+        Some("Enabled") => "Enabled",
+        Some("IfPossible") if recursive_read_only => "Enabled",
         _ => "Disabled",
     };
     let status = |m: &VolumeMount| VolumeMountStatus {

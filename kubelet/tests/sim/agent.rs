@@ -98,6 +98,7 @@ impl Agent {
         let node = NodeFacts {
             host_ips: Vec::new(),
             runtime: "sim".into(),
+            recursive_read_only: false,
         };
         let status = pod_status(
             self.clock.moment(at),

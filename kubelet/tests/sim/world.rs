@@ -60,6 +60,7 @@ impl Container {
             message: String::new(),
             image: self.image.clone(),
             image_ref: "sha256:1".into(),
+            stop_signal: None,
             user: None,
             hash: self.hash,
             seen: Mono(at),

@@ -22,6 +22,24 @@ const CADVISOR: &[Family] = &[
         |u| u.cpu_nanos.map(seconds),
     ),
     (
+        "container_cpu_cfs_periods_total",
+        COUNTER,
+        "Number of elapsed enforcement period intervals.",
+        |u| u.throttling.map(|t| float(t.periods)),
+    ),
+    (
+        "container_cpu_cfs_throttled_periods_total",
+        COUNTER,
+        "Number of throttled period intervals.",
+        |u| u.throttling.map(|t| float(t.throttled_periods)),
+    ),
+    (
+        "container_cpu_cfs_throttled_seconds_total",
+        COUNTER,
+        "Total time duration the container has been throttled.",
+        |u| u.throttling.map(|t| seconds(t.throttled_nanos)),
+    ),
+    (
         "container_memory_usage_bytes",
         GAUGE,
         "Current memory usage in bytes, including all memory regardless of when it was accessed.",
