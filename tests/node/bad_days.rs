@@ -129,3 +129,21 @@ fn status_and_why_without_a_kubelet_say_how_to_start_one() {
         assert!(said.contains("keelson up"), "{said}");
     }
 }
+
+#[test]
+#[ignore = "needs root: make test"]
+fn a_node_under_pressure_tells_and_keeps_its_static_pods() {
+    let thresholds = json!({ "memory.available": "99.9%" });
+    let node = Node::with(&json!({ "evictionHard": thresholds }));
+    node.apply("stays", &pod("stays", LAST));
+    node.wait_ready("stays");
+    let told = || {
+        let log = std::fs::read_to_string(node.layout.log_of("kubelet")).unwrap_or_default();
+        let says = |words: &str| log.lines().any(|line| line.contains(words));
+        says("Attempting to reclaim memory") && says("no pod may be ended")
+    };
+    keelson_tests::assert_eventually!(40, told(), "the pressure is told{}", node.logs());
+    let pod = node.pod("stays").expect("the pod");
+    assert_eq!(pod["status"]["phase"], "Running");
+    assert_eq!(container_status(&pod, "main")["restartCount"], 0);
+}

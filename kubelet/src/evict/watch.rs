@@ -113,15 +113,17 @@ fn is_crossed(threshold: &Threshold, observed: &Observations, with_reclaim: bool
 mod tests {
     use super::super::Amount;
     use super::*;
+    use Condition::{DiskPressure, MemoryPressure};
+    use Signal::{MemoryAvailable, NodefsAvailable};
 
     const HARD: Threshold = Threshold {
-        signal: Signal::MemoryAvailable,
+        signal: MemoryAvailable,
         amount: Amount::Exact(100),
         grace: None,
         min_reclaim: Some(Amount::Exact(50)),
     };
     const SOFT: Threshold = Threshold {
-        signal: Signal::NodefsAvailable,
+        signal: NodefsAvailable,
         amount: Amount::MilliPercent(20_000),
         grace: Some(Duration::from_secs(60)),
         min_reclaim: None,
@@ -138,8 +140,8 @@ mod tests {
                 capacity: 1000,
             };
             let observed = Observations::from([
-                (Signal::MemoryAvailable, reading(*memory)),
-                (Signal::NodefsAvailable, reading(*disk)),
+                (MemoryAvailable, reading(*memory)),
+                (NodefsAvailable, reading(*disk)),
             ]);
             let verdict = watch.look(Mono(second * 1000), &observed);
             let told: Vec<_> = verdict.conditions.into_iter().collect();
@@ -148,9 +150,6 @@ mod tests {
             assert_eq!(signal, *starved, "at {second} s");
         }
     }
-
-    use Condition::{DiskPressure, MemoryPressure};
-    use Signal::{MemoryAvailable, NodefsAvailable};
 
     #[test]
     fn a_hard_threshold_drives_at_once_until_the_least_reclaim_is_there() {
