@@ -1,5 +1,7 @@
 //! Defaults of the core group: services, volumes, nodes, limits.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 
 use super::fill::Default::{AbsentText, Bool, List, Number, Object, Text};
@@ -135,8 +137,17 @@ pub fn node(node: &mut Value) {
     }
 }
 
-/// Fills in a secret.
+/// Fills in a secret; what it was given as plain text becomes data.
 pub fn secret(secret: &mut Value) {
+    if let Some(fields) = secret.as_object_mut()
+        && let Some(Value::Object(plain)) = fields.remove("stringData")
+        && let Some(data) = enter(fields, "data").as_object_mut()
+    {
+        for (key, value) in plain {
+            let bytes = value.as_str().unwrap_or_default().as_bytes();
+            data.insert(key, Value::String(BASE64.encode(bytes)));
+        }
+    }
     apply_rules(secret, &[("type", Text("Opaque"))]);
 }
 

@@ -262,6 +262,20 @@ fn the_core_group() {
 }
 
 #[test]
+fn plain_text_of_secrets_becomes_data() {
+    check(
+        "",
+        "v1",
+        "Secret",
+        json!({"stringData": {"a": "b"}, "data": {"a": "eA==", "c": "eA=="}}),
+        &[
+            ("/data", json!({"a": "Yg==", "c": "eA=="})),
+            ("/stringData", Value::Null),
+        ],
+    );
+}
+
+#[test]
 fn the_rest() {
     check(
         "autoscaling",

@@ -4,6 +4,7 @@ use super::Resource;
 use crate::columns;
 use crate::defaults::apps;
 use crate::strategy::Strategy;
+use crate::validate;
 
 const APPS: (&str, &str) = ("apps", "v1");
 const BATCH: (&str, &str) = ("batch", "v1");
@@ -17,8 +18,12 @@ const COUNTED: Strategy = Strategy {
 pub(super) fn rows() -> Vec<Resource> {
     let mut rows = vec![
         Resource::namespaced(APPS, "ControllerRevision", "controllerrevisions")
+            .validate(validate::workloads::controller_revision)
+            .change(validate::workloads::controller_revision_change)
             .columns(columns::workloads::CONTROLLER_REVISION),
         Resource::namespaced(APPS, "DaemonSet", "daemonsets")
+            .validate(validate::workloads::daemon_set)
+            .change(validate::workloads::selector_change)
             .columns(columns::workloads::DAEMON_SET)
             .defaults(apps::daemon_set)
             .short(&["ds"])
@@ -26,6 +31,8 @@ pub(super) fn rows() -> Vec<Resource> {
             .status()
             .strategy(COUNTED),
         Resource::namespaced(APPS, "Deployment", "deployments")
+            .validate(validate::workloads::deployment)
+            .change(validate::workloads::selector_change)
             .columns(columns::workloads::DEPLOYMENT)
             .defaults(apps::deployment)
             .short(&["deploy"])
@@ -37,6 +44,8 @@ pub(super) fn rows() -> Vec<Resource> {
                 ..COUNTED
             }),
         Resource::namespaced(APPS, "ReplicaSet", "replicasets")
+            .validate(validate::workloads::replica_set)
+            .change(validate::workloads::selector_change)
             .columns(columns::workloads::REPLICA_SET)
             .defaults(apps::replica_set)
             .short(&["rs"])
@@ -46,6 +55,8 @@ pub(super) fn rows() -> Vec<Resource> {
             .status()
             .strategy(COUNTED),
         Resource::namespaced(APPS, "StatefulSet", "statefulsets")
+            .validate(validate::workloads::stateful_set)
+            .change(validate::workloads::stateful_set_change)
             .columns(columns::workloads::STATEFUL_SET)
             .defaults(apps::stateful_set)
             .short(&["sts"])
@@ -62,6 +73,7 @@ pub(super) fn rows() -> Vec<Resource> {
 fn batch() -> Vec<Resource> {
     vec![
         Resource::namespaced(BATCH, "CronJob", "cronjobs")
+            .validate(validate::jobs::cron_job)
             .columns(columns::workloads::CRON_JOB)
             .defaults(apps::cron_job)
             .short(&["cj"])
@@ -69,6 +81,9 @@ fn batch() -> Vec<Resource> {
             .status()
             .strategy(COUNTED),
         Resource::namespaced(BATCH, "Job", "jobs")
+            .validate(validate::jobs::job)
+            .prepare(crate::prepare::job)
+            .change(validate::jobs::job_change)
             .columns(columns::workloads::JOB)
             .defaults(apps::job)
             .categories(&["all"])
@@ -85,6 +100,7 @@ fn autoscaling() -> Vec<Resource> {
             "HorizontalPodAutoscaler",
             "horizontalpodautoscalers",
         )
+        .validate(validate::workloads::autoscaler)
         .columns(columns::workloads::AUTOSCALER)
         .short(&["hpa"])
         .categories(&["all"])

@@ -4,6 +4,7 @@ use super::{Resource, Scope, Verbs};
 use crate::columns;
 use crate::defaults::network;
 use crate::strategy::{NameForm, Strategy};
+use crate::validate;
 
 const AUTHENTICATION: (&str, &str) = ("authentication.k8s.io", "v1");
 const AUTHORIZATION: (&str, &str) = ("authorization.k8s.io", "v1");
@@ -20,16 +21,22 @@ pub(super) fn rows() -> Vec<Resource> {
     let mut rows = reviews();
     rows.extend([
         Resource::cluster(RBAC, "ClusterRole", "clusterroles")
+            .validate(validate::rbac::cluster_role)
             .columns(columns::auth::ROLE)
             .strategy(ROLES),
         Resource::cluster(RBAC, "ClusterRoleBinding", "clusterrolebindings")
+            .validate(validate::rbac::cluster_role_binding)
+            .change(validate::rbac::binding_change)
             .columns(columns::auth::BINDING)
             .defaults(network::role_binding)
             .strategy(ROLES),
         Resource::namespaced(RBAC, "Role", "roles")
+            .validate(validate::rbac::role)
             .columns(columns::auth::ROLE)
             .strategy(ROLES),
         Resource::namespaced(RBAC, "RoleBinding", "rolebindings")
+            .validate(validate::rbac::role_binding)
+            .change(validate::rbac::binding_change)
             .columns(columns::auth::BINDING)
             .defaults(network::role_binding)
             .strategy(ROLES),
@@ -38,6 +45,8 @@ pub(super) fn rows() -> Vec<Resource> {
             "CertificateSigningRequest",
             "certificatesigningrequests",
         )
+        .validate(validate::rbac::signing_request)
+        .change(validate::rbac::signing_request_change)
         .columns(columns::auth::SIGNING_REQUEST)
         .short(&["csr"])
         .selectable(&["spec.signerName"])

@@ -5,6 +5,7 @@ use super::Resource;
 use crate::columns;
 use crate::defaults::{admission, devices, storage};
 use crate::strategy::Strategy;
+use crate::validate;
 
 const ADMISSION: (&str, &str) = ("admissionregistration.k8s.io", "v1");
 const FLOW: (&str, &str) = ("flowcontrol.apiserver.k8s.io", "v1");
@@ -26,6 +27,7 @@ pub(super) fn rows() -> Vec<Resource> {
     rows.extend(devices());
     rows.extend([
         Resource::namespaced(("coordination.k8s.io", "v1"), "Lease", "leases")
+            .validate(validate::core::lease)
             .columns(columns::pods::LEASE)
             .relaxed()
             .strategy(Strategy {
@@ -33,6 +35,8 @@ pub(super) fn rows() -> Vec<Resource> {
                 ..GUARDED
             }),
         Resource::cluster(("node.k8s.io", "v1"), "RuntimeClass", "runtimeclasses")
+            .validate(validate::core::runtime_class)
+            .change(validate::core::runtime_class_change)
             .columns(columns::cluster::RUNTIME_CLASS)
             .strategy(GUARDED),
         Resource::cluster(
@@ -40,6 +44,8 @@ pub(super) fn rows() -> Vec<Resource> {
             "PriorityClass",
             "priorityclasses",
         )
+        .validate(validate::core::priority_class)
+        .change(validate::core::priority_class_change)
         .columns(columns::cluster::PRIORITY_CLASS)
         .defaults(storage::priority_class)
         .short(&["pc"])
@@ -58,6 +64,8 @@ fn extensions() -> Vec<Resource> {
             "CustomResourceDefinition",
             "customresourcedefinitions",
         )
+        .validate(validate::definitions::definition)
+        .change(validate::definitions::definition_change)
         .columns(columns::GENERIC)
         .defaults(admission::custom_resource_definition)
         .short(&["crd", "crds"])
@@ -69,6 +77,8 @@ fn extensions() -> Vec<Resource> {
             "APIService",
             "apiservices",
         )
+        .validate(validate::admission::api_service)
+        .change(validate::admission::api_service_change)
         .columns(columns::network::API_SERVICE)
         .defaults(admission::api_service)
         .categories(&["api-extensions"])
@@ -85,21 +95,25 @@ fn admission() -> Vec<Resource> {
     };
     vec![
         row("MutatingAdmissionPolicy", "mutatingadmissionpolicies")
+            .validate(validate::admission::policy)
             .columns(columns::cluster::MUTATING_POLICY)
             .defaults(admission::admission_policy),
         row(
             "MutatingAdmissionPolicyBinding",
             "mutatingadmissionpolicybindings",
         )
+        .validate(validate::admission::policy_binding)
         .columns(columns::cluster::POLICY_BINDING)
         .defaults(admission::admission_policy_binding),
         row(
             "MutatingWebhookConfiguration",
             "mutatingwebhookconfigurations",
         )
+        .validate(validate::admission::webhooks)
         .columns(columns::cluster::WEBHOOKS)
         .defaults(admission::mutating_webhooks),
         row("ValidatingAdmissionPolicy", "validatingadmissionpolicies")
+            .validate(validate::admission::policy)
             .columns(columns::cluster::VALIDATING_POLICY)
             .defaults(admission::admission_policy)
             .status(),
@@ -107,12 +121,14 @@ fn admission() -> Vec<Resource> {
             "ValidatingAdmissionPolicyBinding",
             "validatingadmissionpolicybindings",
         )
+        .validate(validate::admission::policy_binding)
         .columns(columns::cluster::POLICY_BINDING)
         .defaults(admission::admission_policy_binding),
         row(
             "ValidatingWebhookConfiguration",
             "validatingwebhookconfigurations",
         )
+        .validate(validate::admission::webhooks)
         .columns(columns::cluster::WEBHOOKS)
         .defaults(admission::validating_webhooks),
     ]
@@ -121,6 +137,7 @@ fn admission() -> Vec<Resource> {
 fn flow() -> Vec<Resource> {
     vec![
         Resource::cluster(FLOW, "FlowSchema", "flowschemas")
+            .validate(validate::policy::flow_schema)
             .columns(columns::cluster::FLOW_SCHEMA)
             .defaults(admission::flow_schema)
             .status()
@@ -130,6 +147,7 @@ fn flow() -> Vec<Resource> {
             "PriorityLevelConfiguration",
             "prioritylevelconfigurations",
         )
+        .validate(validate::policy::priority_level)
         .columns(columns::cluster::PRIORITY_LEVEL)
         .defaults(admission::priority_level)
         .status()
@@ -145,10 +163,14 @@ fn devices() -> Vec<Resource> {
     vec![
         Resource::cluster(DEVICES, "DeviceClass", "deviceclasses").strategy(counted),
         Resource::namespaced(DEVICES, "ResourceClaim", "resourceclaims")
+            .validate(validate::policy::resource_claim)
+            .change(validate::policy::claim_change)
             .columns(columns::pods::RESOURCE_CLAIM)
             .defaults(devices::resource_claim)
             .status(),
         Resource::namespaced(DEVICES, "ResourceClaimTemplate", "resourceclaimtemplates")
+            .validate(validate::policy::resource_claim_template)
+            .change(validate::policy::claim_change)
             .defaults(devices::resource_claim_template),
         Resource::cluster(DEVICES, "ResourceSlice", "resourceslices")
             .columns(columns::pods::RESOURCE_SLICE)

@@ -4,6 +4,7 @@ use super::{Resource, Scope, Verbs};
 use crate::columns;
 use crate::defaults::{core, network};
 use crate::strategy::{NameForm, Strategy};
+use crate::validate;
 
 const V1: (&str, &str) = ("", "v1");
 
@@ -21,6 +22,9 @@ pub(super) fn rows() -> Vec<Resource> {
 
 fn pods() -> Resource {
     Resource::namespaced(V1, "Pod", "pods")
+        .validate(validate::core::pod)
+        .prepare(crate::prepare::pod)
+        .change(validate::core::pod_change)
         .columns(columns::pods::POD)
         .defaults(core::pod)
         .short(&["po"])
@@ -58,6 +62,8 @@ fn pods() -> Resource {
 
 fn nodes() -> Resource {
     Resource::cluster(V1, "Node", "nodes")
+        .validate(validate::core::node)
+        .change(validate::core::node_change)
         .columns(columns::pods::NODE)
         .defaults(core::node)
         .short(&["no"])
@@ -90,6 +96,8 @@ fn namespaces() -> Resource {
 
 fn services() -> Resource {
     Resource::namespaced(V1, "Service", "services")
+        .validate(validate::services::service)
+        .change(validate::services::service_change)
         .columns(columns::network::SERVICE)
         .defaults(core::service)
         .short(&["svc"])
@@ -107,9 +115,13 @@ fn services() -> Resource {
 fn configuration() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "ConfigMap", "configmaps")
+            .validate(validate::core::config_map)
+            .change(validate::core::data_change)
             .columns(columns::auth::CONFIG_MAP)
             .short(&["cm"]),
         Resource::namespaced(V1, "Secret", "secrets")
+            .validate(validate::core::secret)
+            .change(validate::core::secret_change)
             .columns(columns::auth::SECRET)
             .defaults(core::secret)
             .selectable(&["type"]),
@@ -127,11 +139,15 @@ fn configuration() -> Vec<Resource> {
 fn volumes() -> Vec<Resource> {
     vec![
         Resource::cluster(V1, "PersistentVolume", "persistentvolumes")
+            .validate(validate::volumes::volume)
+            .change(validate::volumes::volume_change)
             .columns(columns::storage::VOLUME)
             .defaults(core::persistent_volume)
             .short(&["pv"])
             .status(),
         Resource::namespaced(V1, "PersistentVolumeClaim", "persistentvolumeclaims")
+            .validate(validate::volumes::claim)
+            .change(validate::volumes::claim_change)
             .columns(columns::storage::CLAIM)
             .defaults(core::persistent_volume_claim)
             .short(&["pvc"])
@@ -142,6 +158,7 @@ fn volumes() -> Vec<Resource> {
 fn limits() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "LimitRange", "limitranges")
+            .validate(validate::core::limit_range)
             .columns(columns::GENERIC)
             .defaults(core::limit_range)
             .short(&["limits"])
@@ -150,6 +167,8 @@ fn limits() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(V1, "ResourceQuota", "resourcequotas")
+            .validate(validate::core::resource_quota)
+            .change(validate::core::resource_quota_change)
             .columns(columns::pods::RESOURCE_QUOTA)
             .short(&["quota"])
             .status(),
@@ -186,6 +205,7 @@ const NEW_EVENT_FIELDS: &[&str] = &[
 fn endpoints_and_events() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "Endpoints", "endpoints")
+            .validate(validate::services::endpoints)
             .columns(columns::network::ENDPOINTS)
             .defaults(core::endpoints)
             .short(&["ep"])
@@ -194,6 +214,7 @@ fn endpoints_and_events() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(V1, "Event", "events")
+            .validate(validate::core::event)
             .columns(columns::pods::EVENT)
             .short(&["ev"])
             .selectable(EVENT_FIELDS)
@@ -203,6 +224,7 @@ fn endpoints_and_events() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(("events.k8s.io", "v1"), "Event", "events")
+            .validate(validate::core::new_event)
             .columns(columns::pods::EVENT)
             .short(&["ev"])
             .selectable(NEW_EVENT_FIELDS)
@@ -217,6 +239,8 @@ fn endpoints_and_events() -> Vec<Resource> {
             "EndpointSlice",
             "endpointslices",
         )
+        .validate(validate::services::endpoint_slice)
+        .change(validate::services::endpoint_slice_change)
         .columns(columns::network::ENDPOINT_SLICE)
         .defaults(network::endpoint_slice)
         .strategy(Strategy {
@@ -229,6 +253,7 @@ fn endpoints_and_events() -> Vec<Resource> {
 fn oddities() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "PodTemplate", "podtemplates")
+            .validate(validate::core::pod_template)
             .columns(columns::pods::POD_TEMPLATE)
             .defaults(core::pod_template)
             .strategy(Strategy {
@@ -236,6 +261,7 @@ fn oddities() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(V1, "ReplicationController", "replicationcontrollers")
+            .validate(validate::workloads::replication_controller)
             .columns(columns::workloads::REPLICATION_CONTROLLER)
             .defaults(core::replication_controller)
             .short(&["rc"])

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use keelson_api::validate::field::ErrorList;
+use serde_json::Value;
+
 use super::Name;
 use crate::columns::Column;
 use crate::strategy::Strategy;
@@ -259,17 +262,35 @@ impl Resource {
 
     /// Sets names and counting; hooks are set by functions of their own.
     pub(super) fn strategy(self, strategy: Strategy) -> Self {
-        let defaults = self.strategy.defaults;
+        let hooks = self.strategy;
         Self {
             strategy: Strategy {
-                defaults,
+                defaults: hooks.defaults,
+                validate: hooks.validate,
+                validate_update: hooks.validate_update,
+                prepare_create: hooks.prepare_create,
                 ..strategy
             },
             ..self
         }
     }
 
-    pub(super) fn defaults(mut self, defaults: fn(&mut serde_json::Value)) -> Self {
+    pub(super) fn validate(mut self, validate: fn(&Value, &mut ErrorList)) -> Self {
+        self.strategy.validate = validate;
+        self
+    }
+
+    pub(super) fn prepare(mut self, prepare: fn(&mut Value)) -> Self {
+        self.strategy.prepare_create = prepare;
+        self
+    }
+
+    pub(super) fn change(mut self, change: fn(&Value, &Value, &mut ErrorList)) -> Self {
+        self.strategy.validate_update = change;
+        self
+    }
+
+    pub(super) fn defaults(mut self, defaults: fn(&mut Value)) -> Self {
         self.strategy.defaults = defaults;
         self
     }
