@@ -11,7 +11,7 @@ mod path;
 mod set;
 mod typed;
 
-pub use engine::{Versions, Writer, apply, update};
+pub use engine::{Versions, Writer, apply, ignored_fields, update};
 pub use fields_v1::{from_fields_v1, to_fields_v1};
 pub use managers::{Entry, Managers, Operation, same_managers};
 pub use path::{Element, Path};

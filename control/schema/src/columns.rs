@@ -116,6 +116,20 @@ impl Column {
     }
 }
 
+/// A selector as text: of a label selector or of a plain map of labels; `<none>` for none.
+pub(crate) fn selector_text(selector: &Value) -> String {
+    let shown = match read::selector(Some(selector)) {
+        Value::String(text) => text,
+        _ => String::new(),
+    };
+    let is_plain = shown == read::NONE && selector.as_object().is_some_and(|map| !map.is_empty());
+    if is_plain {
+        read::labels(Some(selector))
+    } else {
+        shown
+    }
+}
+
 /// The columns of a kind that has none of its own.
 pub const GENERIC: &[Column] = &[
     Column::NAME,

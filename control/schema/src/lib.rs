@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod patch;
 mod prepare;
 pub mod resource_table;
+pub mod scale;
 pub mod schema;
 pub mod strategy;
 pub mod table;

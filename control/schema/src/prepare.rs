@@ -50,6 +50,113 @@ pub fn job(object: &mut Value) {
     }
 }
 
+/// A namespace's finalizers change by a subresource of their own.
+pub fn namespace_change(new: &mut Value, old: &Value) {
+    new["spec"] = old.get("spec").cloned().unwrap_or_default();
+}
+
+/// A definition that stores in another version remembers the versions it has stored in.
+pub fn definition_change(new: &mut Value, _: &Value) {
+    crate::defaults::admission::stored_versions(new);
+}
+
+/// Fields of a service that are given by the server, and stay where a change is silent of them.
+const ALLOCATED: &[&str] = &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
+
+/// A service keeps the addresses and ports that it was given, as long as its type needs them, and
+/// loses those that another type no longer has.
+pub fn service_change(new: &mut Value, old: &Value) {
+    let kind = |service: &Value| {
+        service
+            .pointer("/spec/type")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (now, before) = (kind(new), kind(old));
+    let Some(was) = old.get("spec") else { return };
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    if now == "ExternalName" {
+        drop_unchanged(spec, was, ALLOCATED);
+    } else if before != "ExternalName" {
+        for field in ALLOCATED {
+            if let (true, Some(value)) = (is_silent(spec.get(*field)), was.get(*field)) {
+                spec.insert((*field).to_owned(), value.clone());
+            }
+        }
+    }
+    node_ports(spec, was, needs_ports(&now), needs_ports(&before));
+    if before == "LoadBalancer" && now != "LoadBalancer" {
+        let own = [
+            "allocateLoadBalancerNodePorts",
+            "loadBalancerClass",
+            "healthCheckNodePort",
+        ];
+        drop_unchanged(spec, was, &own);
+    }
+    if needs_ports(&before) && !needs_ports(&now) {
+        drop_unchanged(spec, was, &["externalTrafficPolicy"]);
+    }
+}
+
+fn is_silent(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(Value::Number(number)) => number.as_i64() == Some(0),
+        _ => false,
+    }
+}
+
+fn needs_ports(kind: &str) -> bool {
+    matches!(kind, "NodePort" | "LoadBalancer")
+}
+
+/// Drops fields that the change did not mention: they are as they were.
+fn drop_unchanged(spec: &mut Map<String, Value>, was: &Value, fields: &[&str]) {
+    for field in fields {
+        if spec.get(*field) == was.get(*field) {
+            spec.remove(*field);
+        }
+    }
+}
+
+/// Ports of a service are known by protocol and number.
+fn node_ports(spec: &mut Map<String, Value>, was: &Value, needed: bool, given: bool) {
+    if !given {
+        return;
+    }
+    let old = was
+        .get("ports")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+    for port in ports.into_iter().flatten() {
+        let twin = |o: &&Value| o["port"] == port["port"] && o["protocol"] == port["protocol"];
+        let before = old
+            .iter()
+            .find(twin)
+            .and_then(|o| o.get("nodePort"))
+            .cloned();
+        let Some(fields) = port.as_object_mut() else {
+            continue;
+        };
+        let silent = is_silent(fields.get("nodePort"));
+        match before {
+            Some(number) if needed && silent => {
+                fields.insert("nodePort".to_owned(), number);
+            }
+            Some(number) if !needed && fields.get("nodePort") == Some(&number) => {
+                fields.remove("nodePort");
+            }
+            _ => {}
+        }
+    }
+}
+
 fn map<'v>(fields: &'v mut Map<String, Value>, name: &str) -> Option<&'v mut Map<String, Value>> {
     let slot = fields.entry(name).or_insert_with(|| json!({}));
     slot.as_object_mut()
@@ -59,7 +166,37 @@ fn map<'v>(fields: &'v mut Map<String, Value>, name: &str) -> Option<&'v mut Map
 mod tests {
     use serde_json::json;
 
-    use super::{job, pod};
+    use super::{job, namespace_change, pod, service_change};
+
+    #[test]
+    fn services_keep_what_they_were_given() {
+        let old = json!({"spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+            "externalTrafficPolicy": "Cluster", "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30080}]}});
+        let mut new = json!({"spec": {"type": "NodePort", "ports": [
+            {"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]}});
+        service_change(&mut new, &old);
+        assert_eq!(new["spec"]["clusterIP"], "10.0.0.1");
+        assert_eq!(new["spec"]["ports"][0]["nodePort"], 30080);
+        assert_eq!(new["spec"]["ports"][1].get("nodePort"), None);
+        let mut plain = old.clone();
+        plain["spec"]["type"] = json!("ClusterIP");
+        service_change(&mut plain, &old);
+        assert_eq!(plain["spec"]["ports"][0].get("nodePort"), None);
+        assert_eq!(plain["spec"].get("externalTrafficPolicy"), None);
+        assert_eq!(plain["spec"]["clusterIP"], "10.0.0.1");
+        let mut named = old.clone();
+        named["spec"]["type"] = json!("ExternalName");
+        service_change(&mut named, &old);
+        assert_eq!(named["spec"].get("clusterIP"), None);
+    }
+
+    #[test]
+    fn namespaces_are_finalized_elsewhere() {
+        let old = json!({"spec": {"finalizers": ["kubernetes"]}});
+        let mut new = json!({"spec": {}});
+        namespace_change(&mut new, &old);
+        assert_eq!(new, old);
+    }
 
     #[test]
     fn pods_begin_pending() {

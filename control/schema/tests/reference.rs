@@ -1,5 +1,6 @@
-//! The table of how fields merge, held against upstream's own sources where they are at hand:
-//! `KEELSON_GO_SOURCES` is a folder with `k8s.io/api` in it.
+//! The table of how fields merge and the types themselves, held against upstream's own sources
+//! and sample objects where they are at hand: `KEELSON_GO_SOURCES` is a folder with `k8s.io/api`
+//! in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,32 @@ fn facts_are_complete() {
         }
     }
     assert!(checked > 150, "only {checked} markers found");
+}
+
+#[test]
+#[ignore = "needs KEELSON_GO_SOURCES"]
+fn full_objects_are_known_and_unchanged() {
+    let root = PathBuf::from(std::env::var("KEELSON_GO_SOURCES").expect("KEELSON_GO_SOURCES"));
+    let schema = Schema::builtin();
+    let mut seen = 0;
+    for row in keelson_schema::resource_table::builtin() {
+        let group = if row.group.is_empty() {
+            "core"
+        } else {
+            &row.group
+        };
+        let name = format!("{group}.{}.{}.json", row.version, row.kind);
+        let file = root.join("k8s.io/api/testdata/HEAD").join(name);
+        let Ok(bytes) = fs::read(file) else { continue };
+        let mut value = keelson_schema::decode::parse(&bytes).expect("JSON").value;
+        let before = value.clone();
+        let node = schema.named(&row.type_name).expect("type");
+        let findings = keelson_schema::decode::conform(schema, node, &mut value);
+        assert_eq!(findings, Ok(vec![]), "{}", row.qualified());
+        assert_eq!(value, before, "{}", row.qualified());
+        seen += 1;
+    }
+    assert!(seen > 50, "only {seen} samples found");
 }
 
 fn package(folder: &Path) -> Option<String> {

@@ -14,6 +14,7 @@ use super::managers::{Entry, Identity, Managers, Operation};
 use super::set::Set;
 use super::typed::{Comparison, Typed};
 use super::{ApplyError, Conflict, path};
+use crate::resource_table::Resource;
 
 /// The versions of a kind: their types, and an object in each.
 pub trait Versions {
@@ -24,7 +25,7 @@ pub trait Versions {
     fn convert(&self, object: &Value, api_version: &str) -> Option<Value>;
 }
 
-impl Versions for crate::resource_table::Resource {
+impl Versions for Resource {
     fn typed(&self, api_version: &str) -> Option<Typed<'_>> {
         let (group, version) = crate::resource_table::split_api_version(api_version);
         let row = crate::resource_table::by_kind(group, version, &self.kind)?;
@@ -58,6 +59,17 @@ pub struct Writer<'a> {
 impl Writer<'_> {
     fn identity(&self, operation: Operation) -> Identity {
         Identity::new(operation, self.manager, self.api_version, self.subresource)
+    }
+}
+
+/// Fields that a path does not write: the status on the object's own path, all but the status and
+/// the metadata on that of the status. For [`Writer::ignored`].
+#[must_use]
+pub fn ignored_fields(row: &Resource, subresource: &str) -> Set {
+    match subresource {
+        "" if row.has_status() && !row.strategy.keeps_status => Set::of_fields(&[&["status"]]),
+        "status" => Set::of_fields(&[&["spec"]]),
+        _ => Set::default(),
     }
 }
 

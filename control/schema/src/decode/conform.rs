@@ -90,7 +90,7 @@ impl Walk<'_> {
     fn value(&mut self, id: NodeId, value: &mut Value) -> Step {
         let node = self.schema.node(id);
         let fits = match (&node.shape, &mut *value) {
-            (Shape::Any, _) => true,
+            (Shape::Any, _) | (Shape::Time | Shape::MicroTime, Value::Null) => true,
             (_, Value::Null) => node.nullable || !self.check,
             (Shape::Bool, Value::Bool(_))
             | (Shape::Number, Value::Number(_))

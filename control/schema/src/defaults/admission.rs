@@ -82,7 +82,7 @@ pub fn custom_resource_definition(definition: &mut Value) {
 }
 
 /// The version that objects are stored in is one of those that have been.
-fn stored_versions(definition: &mut Value) {
+pub(crate) fn stored_versions(definition: &mut Value) {
     let versions = definition
         .pointer("/spec/versions")
         .and_then(Value::as_array);

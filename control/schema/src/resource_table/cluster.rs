@@ -68,6 +68,7 @@ fn extensions() -> Vec<Resource> {
         .change(validate::definitions::definition_change)
         .columns(columns::GENERIC)
         .defaults(admission::custom_resource_definition)
+        .prepare_change(crate::prepare::definition_change)
         .short(&["crd", "crds"])
         .categories(&["api-extensions"])
         .status()

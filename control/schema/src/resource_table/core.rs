@@ -81,6 +81,7 @@ fn namespaces() -> Resource {
     Resource::cluster(V1, "Namespace", "namespaces")
         .columns(columns::pods::NAMESPACE)
         .defaults(core::namespace)
+        .prepare_change(crate::prepare::namespace_change)
         .verbs(Verbs::of(&[
             Create, Delete, Get, List, Patch, Update, Watch,
         ]))
@@ -100,6 +101,7 @@ fn services() -> Resource {
         .change(validate::services::service_change)
         .columns(columns::network::SERVICE)
         .defaults(core::service)
+        .prepare_change(crate::prepare::service_change)
         .short(&["svc"])
         .categories(&["all"])
         .selectable(&["spec.clusterIP", "spec.type"])

@@ -269,6 +269,7 @@ impl Resource {
                 validate: hooks.validate,
                 validate_update: hooks.validate_update,
                 prepare_create: hooks.prepare_create,
+                prepare_update: hooks.prepare_update,
                 ..strategy
             },
             ..self
@@ -282,6 +283,11 @@ impl Resource {
 
     pub(super) fn prepare(mut self, prepare: fn(&mut Value)) -> Self {
         self.strategy.prepare_create = prepare;
+        self
+    }
+
+    pub(super) fn prepare_change(mut self, prepare: fn(&mut Value, &Value)) -> Self {
+        self.strategy.prepare_update = prepare;
         self
     }
 
