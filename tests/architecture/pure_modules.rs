@@ -16,6 +16,7 @@ const PURE: &[&str] = &[
     "control/apiserver/src/auth/escalation",
     "control/apiserver/src/auth/node",
     "control/apiserver/src/auth/rbac",
+    "control/apiserver/src/der",
     "control/apiserver/src/failure",
     "control/apiserver/src/object",
     "control/apiserver/src/registry/metadata",

@@ -15,7 +15,8 @@ use crate::auth::User;
 use crate::auth::authenticate::{Shown, StaticTokens, is_public, nobody, shown};
 use crate::auth::authorize::Attributes;
 use crate::auth::authorizer::Authorizer;
-use crate::auth::impersonate;
+use crate::auth::tokens::Tokens;
+use crate::auth::{impersonate, node};
 use crate::body::Body;
 use crate::failure::{Failure, Outcome};
 use crate::handle::{self, Call};
@@ -33,6 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Api {
     pub(crate) registry: Registry,
     pub(crate) tokens: StaticTokens,
+    pub(crate) accounts: Tokens,
     pub(crate) authorizer: Authorizer,
     pub(crate) limits: Limits,
     /// Where others reach this server: `HOST:PORT`.
@@ -76,12 +78,16 @@ impl Api {
         query: Query,
         request: Request<Incoming>,
     ) -> Outcome<Response<Body>> {
-        let user = self.caller(peer, &info, request.headers())?;
+        let user = self.caller(peer, &info, request.headers()).await?;
         let user = self.impersonate(user, request.headers()).await?;
         let public = matches!(&info, RequestInfo::Path { path, .. } if is_public(path));
         if !public {
             let wanted = Attributes::of(&user, &info);
-            self.authorizer.check(&self.registry, &wanted).await?;
+            let selected = query.value("fieldSelector").and_then(node::selected);
+            let check = self
+                .authorizer
+                .check_selected(&self.registry, &wanted, selected);
+            check.await?;
         }
         let headers = request.headers().clone();
         let long = is_long(&info, &query);
@@ -101,12 +107,15 @@ impl Api {
         handled.unwrap_or_else(|_| Err(late()))
     }
 
-    fn caller(&self, peer: &Peer, info: &RequestInfo, headers: &HeaderMap) -> Outcome<User> {
+    async fn caller(&self, peer: &Peer, info: &RequestInfo, headers: &HeaderMap) -> Outcome<User> {
         match shown(peer, headers)? {
             Shown::User(user) => Ok(user),
             Shown::Token(token) => {
-                let known = self.tokens.user(token).cloned();
-                known.ok_or_else(Failure::unauthorized)
+                if let Some(user) = self.tokens.user(token) {
+                    return Ok(user.clone());
+                }
+                let owner = self.accounts.owner(&self.registry, token, &[]);
+                Ok(owner.await?.user)
             }
             Shown::Nothing => match info {
                 RequestInfo::Path { path, .. } => nobody(path),

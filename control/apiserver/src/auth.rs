@@ -14,6 +14,7 @@ pub(crate) mod impersonate;
 pub(crate) mod node;
 pub(crate) mod rbac;
 pub(crate) mod service_account;
+pub(crate) mod tokens;
 
 /// Somebody who has proven who they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -29,6 +29,8 @@ pub(crate) mod list;
 pub(crate) mod options;
 pub(crate) mod path;
 pub(crate) mod present;
+pub(crate) mod review;
+pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod watch;
 
@@ -105,6 +107,9 @@ async fn main(api: &Arc<Api>, call: Call, request: Request<Incoming>) -> Outcome
     }
     match call.request.verb {
         Verb::Create if !call.request.name.is_empty() => Err(call.not_allowed()),
+        Verb::Create if review::is_review(&call.kind) => {
+            review::answer(api, &call, body(request).await?).await
+        }
         Verb::Get => get::answer(api, &call).await,
         Verb::List => list::answer(api, &call).await,
         Verb::Watch => watch::answer(api, &call).await,
@@ -123,6 +128,7 @@ async fn subresource(api: &Arc<Api>, call: Call, request: Request<Incoming>) -> 
         return Err(call.not_allowed());
     }
     match (call.request.subresource.as_str(), call.request.verb) {
+        ("token", Verb::Create) => token::answer(api, &call, body(request).await?).await,
         ("status", Verb::Get) => get::answer(api, &call).await,
         ("status", Verb::Update) => update::put(api, &call, body(request).await?).await,
         ("status", Verb::Patch) => update::patch(api, &call, body(request).await?).await,

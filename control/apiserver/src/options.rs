@@ -30,6 +30,35 @@ pub struct Options {
     /// Tokens that are known from the start: lines of token,user,uid,"groups".
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
+    /// The name that this server issues tokens of service accounts under; tokens of the others,
+    /// where it is given more than once, are accepted.
+    #[arg(long, value_name = "URL")]
+    pub service_account_issuer: Vec<String>,
+    /// The key that those tokens are signed with, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// The keys that those tokens are checked with, PEM, private or public; without any, the one
+    /// that signs.
+    #[arg(long, value_name = "FILE")]
+    pub service_account_key_file: Vec<PathBuf>,
+    /// Whom those tokens are for unless somebody else is asked for; the issuer without it.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub api_audiences: Vec<String>,
+    /// How long those tokens last at most, such as 24h; 0 for no bound.
+    #[arg(long, default_value = "0", value_name = "DURATION")]
+    pub service_account_max_token_expiration: String,
+    /// Whether tokens that kubelets mount are good for a year.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub service_account_extend_token_expiration: bool,
+    /// Where others find the keys that tokens are checked with.
+    #[arg(long, value_name = "URL")]
+    pub service_account_jwks_uri: Option<String>,
+    /// Whether secrets of kube-system are tokens that new nodes prove themselves with.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
+    pub enable_bootstrap_token_auth: bool,
+    /// The range of the addresses of services.
+    #[arg(long, default_value = "10.96.0.0/12", value_name = "CIDR")]
+    pub service_cluster_ip_range: String,
     /// Who decides what callers may do: Node, RBAC, AlwaysAllow.
     #[arg(
         long,

@@ -1,6 +1,6 @@
 //! The server from its options to its end: owns every task and the drain.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +14,14 @@ use tokio_util::task::TaskTracker;
 use crate::api::Api;
 use crate::auth::authenticate::{StaticTokens, TokenFileError};
 use crate::auth::authorizer::{Authorizer, Mode};
+use crate::auth::service_account::Issuers;
+use crate::auth::tokens::{KeyFileError, Tokens};
 use crate::limits::Limits;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::server::tls::{ReloadingTls, TlsError, TlsFiles};
 use crate::server::{self, ListenError};
+use crate::start::{self, Place};
 
 /// How long requests may go on after the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -35,6 +38,19 @@ pub enum RunError {
     /// The token file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// A key file cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// A flag's value cannot be used.
+    #[error("--{flag} {value:?}: {why}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The store cannot be opened.
     #[error("failed to open the store: {0}")]
     Store(keelson_store::Error),
@@ -68,13 +84,16 @@ pub async fn run(
         Some(path) => StaticTokens::read(path)?,
         None => StaticTokens::default(),
     };
+    let accounts = accounts(&options)?;
+    let service_ip = service_ip(&options)?;
     let listener =
         server::listen(SocketAddr::new(options.bind_address, options.secure_port)).await?;
     let address = listener.local_addr().map_err(RunError::Start)?;
     if options.in_memory {
         let store = Arc::new(MemoryStore::default());
-        let api = api(&options, address, store, modes, tokens);
-        serve(api, listener, tls, ready, stop).await;
+        let api = api(&options, address, store, modes, tokens, accounts);
+        let place = place(&options, address, service_ip);
+        serve(api, place, listener, tls, ready, stop).await;
         return Ok(());
     }
     let folder = options.data_dir.clone();
@@ -88,8 +107,10 @@ pub async fn run(
         Arc::clone(&store) as Arc<dyn Store>,
         modes,
         tokens,
+        accounts,
     );
-    serve(api, listener, tls, ready, stop).await;
+    let place = place(&options, address, service_ip);
+    serve(api, place, listener, tls, ready, stop).await;
     store.close().await;
     Ok(())
 }
@@ -110,11 +131,16 @@ fn api(
     store: Arc<dyn Store>,
     modes: Vec<Mode>,
     tokens: StaticTokens,
+    accounts: Tokens,
 ) -> Arc<Api> {
     let ip = options.advertise_address.unwrap_or(address.ip());
     Arc::new(Api {
         registry: Registry::new(store),
         tokens,
+        accounts: Tokens {
+            jwks_uri: jwks_uri(options, ip, address.port()),
+            ..accounts
+        },
         authorizer: Authorizer::new(modes),
         limits: Limits::new(
             options.max_requests_inflight,
@@ -126,8 +152,62 @@ fn api(
     })
 }
 
+fn jwks_uri(options: &Options, ip: IpAddr, port: u16) -> String {
+    let own = || format!("https://{}/openid/v1/jwks", SocketAddr::new(ip, port));
+    options.service_account_jwks_uri.clone().unwrap_or_else(own)
+}
+
+/// What tokens of service accounts are issued and checked with.
+fn accounts(options: &Options) -> Result<Tokens, RunError> {
+    let mut audiences = options.api_audiences.clone();
+    if audiences.is_empty() {
+        audiences.extend(options.service_account_issuer.first().cloned());
+    }
+    let longest = &options.service_account_max_token_expiration;
+    let longest = match longest.as_str() {
+        "0" | "" => 0,
+        text => keelson_api::duration::Duration::parse(text)
+            .map(|duration| i64::try_from(duration.to_std().as_secs()).unwrap_or(i64::MAX))
+            .map_err(|error| RunError::Flag {
+                flag: "service-account-max-token-expiration",
+                value: text.to_owned(),
+                why: error.to_string(),
+            })?,
+    };
+    let issuers = Issuers {
+        issuers: options.service_account_issuer.clone(),
+        audiences,
+        longest,
+        extend: options.service_account_extend_token_expiration,
+    };
+    let signing = options.service_account_signing_key_file.as_deref();
+    Ok(Tokens {
+        bootstrap: options.enable_bootstrap_token_auth,
+        ..Tokens::read(signing, &options.service_account_key_file, issuers)?
+    })
+}
+
+fn service_ip(options: &Options) -> Result<IpAddr, RunError> {
+    let range = &options.service_cluster_ip_range;
+    let first = range.split(',').next().and_then(start::first_address);
+    first.ok_or_else(|| RunError::Flag {
+        flag: "service-cluster-ip-range",
+        value: range.clone(),
+        why: "expected ADDRESS/LENGTH with room for services".to_owned(),
+    })
+}
+
+fn place(options: &Options, address: SocketAddr, service_ip: IpAddr) -> Place {
+    Place {
+        service_ip,
+        address: options.advertise_address.unwrap_or(address.ip()),
+        port: address.port(),
+    }
+}
+
 async fn serve(
     api: Arc<Api>,
+    place: Place,
     listener: TcpListener,
     tls: Arc<ReloadingTls>,
     ready: impl FnOnce(SocketAddr),
@@ -140,7 +220,12 @@ async fn serve(
     let stopping = api.stopping.clone();
     let serving = server::serve(listener, tls, Arc::clone(&api), stopping.clone(), DRAIN);
     let serving = tasks.spawn(serving);
-    api.started.cancel();
+    let starting = Arc::clone(&api);
+    tasks.spawn(async move {
+        if start::until_there(&starting.registry, &place, &starting.stopping).await {
+            starting.started.cancel();
+        }
+    });
     if let Ok(address) = address {
         tracing::info!(%address, "serving");
         ready(address);

@@ -108,6 +108,15 @@ pub(crate) fn cluster_roles() -> Vec<Value> {
     all.map(cluster_role).collect()
 }
 
+/// What every node may do, as far as the Node authorizer says nothing else.
+pub(crate) fn node_rules() -> Vec<crate::auth::rbac::Rule> {
+    use serde::Deserialize as _;
+    let rules = cluster_roles::NODE.iter().map(rule_object);
+    rules
+        .filter_map(|rule| crate::auth::rbac::Rule::deserialize(rule).ok())
+        .collect()
+}
+
 /// All cluster role bindings.
 pub(crate) fn cluster_role_bindings() -> Vec<Value> {
     let own = cluster_roles::BINDINGS.iter().map(|binding| {

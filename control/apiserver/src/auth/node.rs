@@ -16,6 +16,18 @@ const LEASES: &str = "kube-node-lease";
 /// A field that a list or watch is narrowed down to: its path and its value.
 pub(crate) type Selected<'a> = Option<(&'a str, &'a str)>;
 
+/// What a field selector narrows nodes' lists down to: one node, by its own name or as the place
+/// of other objects.
+pub(crate) fn selected(selector: &str) -> Selected<'_> {
+    selector.split(',').find_map(|term| {
+        let (field, value) = term.split_once('=')?;
+        let value = value.strip_prefix('=').unwrap_or(value);
+        ["spec.nodeName", "metadata.name"]
+            .contains(&field)
+            .then_some((field, value))
+    })
+}
+
 /// Decides for nodes, by what they need and by the rules all nodes have.
 pub(crate) struct NodeAuthorizer {
     pub(crate) graph: Graph,

@@ -33,6 +33,10 @@ pub(crate) async fn answer(api: &Arc<Api>, admitted: Admitted) -> Outcome<Respon
         .unwrap_or_default();
     let reply = match first {
         "api" | "apis" => discovery::answer(api, path, headers)?,
+        ".well-known" | "openid" => match api.accounts.document(path) {
+            Some((document, kind)) => Reply::value(StatusCode::OK, &document).typed(kind),
+            None => return Err(Failure::unknown_path()),
+        },
         "version" => Reply::value(StatusCode::OK, &version()),
         "livez" | "readyz" | "healthz" => health(api, path, &admitted.query).await?,
         "" => Reply::value(StatusCode::OK, &json!({"paths": PATHS})),

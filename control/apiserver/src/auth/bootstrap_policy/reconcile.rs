@@ -88,6 +88,59 @@ pub(crate) fn present(expected: &Value, existing: Option<&Value>) -> Change {
     }
 }
 
+/// The slice of the API's own service: every server adds itself.
+pub(crate) fn slice(expected: &Value, existing: Option<&Value>) -> Change {
+    add_servers(
+        expected,
+        existing,
+        "/endpoints",
+        &["endpoints"],
+        "/addresses",
+    )
+}
+
+/// The endpoints of the API's own service: every server adds itself.
+pub(crate) fn endpoints(expected: &Value, existing: Option<&Value>) -> Change {
+    let (path, steps) = ("/subsets/0/addresses", ["subsets", "0", "addresses"]);
+    let Some(existing) = existing else {
+        return Change::Create(expected.clone());
+    };
+    if existing.pointer(path).is_none() {
+        let mut wanted = existing.clone();
+        wanted["subsets"] = expected["subsets"].clone();
+        return changed(existing, wanted);
+    }
+    add_servers(expected, Some(existing), path, &steps, "/ip")
+}
+
+fn add_servers(
+    expected: &Value,
+    existing: Option<&Value>,
+    path: &str,
+    steps: &[&str],
+    address: &str,
+) -> Change {
+    let Some(existing) = existing else {
+        return Change::Create(expected.clone());
+    };
+    let known: Vec<&Value> = fields::list(existing, path)
+        .iter()
+        .map(|one| fields::value(one, address))
+        .collect();
+    let ours = fields::list(expected, path).iter();
+    let missing: Vec<Value> = ours
+        .filter(|one| !known.contains(&fields::value(one, address)))
+        .cloned()
+        .collect();
+    let mut wanted = existing.clone();
+    if let Some(list) = wanted.pointer_mut(path).and_then(Value::as_array_mut) {
+        list.extend(missing);
+    } else if !missing.is_empty() {
+        fields::put(&mut wanted, steps, missing);
+    }
+    changed(existing, wanted)
+}
+
 fn is_kept_back(existing: &Value) -> bool {
     fields::annotation(existing, AUTO_UPDATE) == Some("false")
 }

@@ -108,17 +108,25 @@ impl Graph {
         self.volumes.insert(name.into(), needs);
     }
 
-    /// Takes a volume attachment in, or out.
-    pub(crate) fn set_attachment(&mut self, name: &str, attachment: Option<&Value>) {
-        self.set_node(Kind::Attachment, name, attachment);
+    /// Forgets all pods.
+    pub(crate) fn forget_pods(&mut self) {
+        self.pods.clear();
+        self.by_node.clear();
     }
 
-    /// Takes a resource slice in, or out.
-    pub(crate) fn set_resource_slice(&mut self, name: &str, slice: Option<&Value>) {
-        self.set_node(Kind::ResourceSlice, name, slice);
+    /// Forgets all volumes.
+    pub(crate) fn forget_volumes(&mut self) {
+        self.volumes.clear();
+        self.by_claim.clear();
     }
 
-    fn set_node(&mut self, kind: Kind, name: &str, object: Option<&Value>) {
+    /// Forgets all attachments, or all resource slices.
+    pub(crate) fn forget_nodes_of(&mut self, kind: Kind) {
+        self.nodes.retain(|(own, _), _| *own != kind);
+    }
+
+    /// Takes a volume attachment or a resource slice in, or out.
+    pub(crate) fn set_node(&mut self, kind: Kind, name: &str, object: Option<&Value>) {
         let node = object
             .map(|object| fields::text(object, "/spec/nodeName"))
             .unwrap_or_default();

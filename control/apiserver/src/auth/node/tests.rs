@@ -20,12 +20,16 @@ fn authorizer() -> NodeAuthorizer {
     let volume = json!({"spec": {"claimRef": {"namespace": "ns", "name": "claim"},
         "csi": {"nodePublishSecretRef": {"namespace": "sys", "name": "publish"}}}});
     authorizer.graph.set_volume("v", Some(&volume));
-    authorizer
-        .graph
-        .set_attachment("a", Some(&json!({"spec": {"nodeName": "n1"}})));
-    authorizer
-        .graph
-        .set_resource_slice("s", Some(&json!({"spec": {"nodeName": "n1"}})));
+    authorizer.graph.set_node(
+        Kind::Attachment,
+        "a",
+        Some(&json!({"spec": {"nodeName": "n1"}})),
+    );
+    authorizer.graph.set_node(
+        Kind::ResourceSlice,
+        "s",
+        Some(&json!({"spec": {"nodeName": "n1"}})),
+    );
     authorizer
 }
 
@@ -150,6 +154,16 @@ fn what_is_gone_is_not_needed() {
     authorizer.graph.set_pod("ns", "p", Some(&mirror));
     assert!(!allowed(&authorizer, "n2", "get /secrets ns/secret"));
     assert!(allowed(&authorizer, "n2", "get /pods ns/p"));
+}
+
+#[test]
+fn selectors_name_nodes() {
+    assert_eq!(
+        selected("status.phase!=Failed,spec.nodeName=n1"),
+        Some(("spec.nodeName", "n1"))
+    );
+    assert_eq!(selected("metadata.name==n1"), Some(("metadata.name", "n1")));
+    assert_eq!(selected("spec.nodeName!=n1"), None);
 }
 
 #[test]
