@@ -11,14 +11,17 @@ use keelson_api::status_error::Reason;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::auth::User;
 use crate::auth::authenticate::{Shown, StaticTokens, is_public, nobody, shown};
 use crate::auth::authorize::Attributes;
 use crate::auth::authorizer::Authorizer;
 use crate::auth::tokens::Tokens;
 use crate::auth::{impersonate, node};
+use crate::backend::Backends;
 use crate::body::Body;
 use crate::failure::{Failure, Outcome};
+use crate::handle::openapi::Documents;
 use crate::handle::{self, Call};
 use crate::limits::Limits;
 use crate::registry::Registry;
@@ -37,8 +40,13 @@ pub(crate) struct Api {
     pub(crate) accounts: Tokens,
     pub(crate) authorizer: Authorizer,
     pub(crate) limits: Limits,
+    /// Who is asked before a write, in order.
+    pub(crate) admissions: Vec<Box<dyn Admission>>,
     /// Where others reach this server: `HOST:PORT`.
     pub(crate) address: String,
+    /// The way to kubelets, pods and services.
+    pub(crate) backends: Backends,
+    pub(crate) openapi: Documents,
     /// Begins when the server is asked to stop: watches end.
     pub(crate) stopping: CancellationToken,
     /// Whether the rest of `/readyz` can be believed: the start is over.

@@ -176,6 +176,17 @@ impl Failure {
         self
     }
 
+    /// Adds a cause that is about a field.
+    pub(crate) fn at_field(mut self, reason: &str, field: &str, message: String) -> Self {
+        let details = self.0.details.get_or_insert_default();
+        details.causes.get_or_insert_default().push(StatusCause {
+            reason: Some(reason.to_owned()),
+            field: Some(field.to_owned()),
+            message: Some(message),
+        });
+        self
+    }
+
     /// The whole reply.
     pub(crate) fn status(&self) -> &Status {
         &self.0

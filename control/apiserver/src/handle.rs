@@ -19,21 +19,36 @@ use crate::kinds::Kind;
 use crate::respond::{Output, Reply};
 use crate::route::{Query, ResourceRequest, Verb};
 
+pub(crate) mod binding;
+pub(crate) mod connect;
 pub(crate) mod create;
 pub(crate) mod decode;
 pub(crate) mod delete;
 pub(crate) mod discovery;
+pub(crate) mod edit;
+pub(crate) mod eviction;
 pub(crate) mod get;
 pub(crate) mod judge;
 pub(crate) mod list;
+pub(crate) mod openapi;
 pub(crate) mod options;
+pub(crate) mod parts;
 pub(crate) mod path;
 pub(crate) mod present;
 pub(crate) mod review;
+pub(crate) mod scale;
 pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod watch;
 
+/// Subresources that are a part of their object.
+const PARTS: [&str; 5] = [
+    "status",
+    "approval",
+    "ephemeralcontainers",
+    "finalize",
+    "resize",
+];
 /// The largest body.
 const MAX_BODY: usize = 3 * 1024 * 1024;
 
@@ -53,6 +68,19 @@ impl Call {
     pub(crate) fn not_allowed(&self) -> Failure {
         let action = self.request.verb.as_str();
         Failure::method_not_allowed(&self.kind.group, &self.kind.plural, action)
+    }
+
+    /// What a watch keeps of its request.
+    pub(crate) fn for_watch(&self) -> Self {
+        Self {
+            request: self.request.clone(),
+            kind: Arc::clone(&self.kind),
+            user: User::default(),
+            query: Query::default(),
+            output: self.output,
+            headers: HeaderMap::new(),
+            now: self.now,
+        }
     }
 
     /// There is no such object.
@@ -77,6 +105,10 @@ pub(crate) async fn resource(
     request: Request<Incoming>,
 ) -> Outcome<Response<Body>> {
     check_scope(&call)?;
+    if connect::is_relayed(&call.request.subresource) {
+        check_part(&call)?;
+        return connect::answer(api, &call, request).await;
+    }
     let headers = call.headers.clone();
     let reply = if call.request.subresource.is_empty() {
         main(api, call, request).await?
@@ -110,6 +142,9 @@ async fn main(api: &Arc<Api>, call: Call, request: Request<Incoming>) -> Outcome
         Verb::Create if review::is_review(&call.kind) => {
             review::answer(api, &call, body(request).await?).await
         }
+        Verb::Create if call.kind.kind == "Binding" => {
+            binding::answer(api, &call, body(request).await?).await
+        }
         Verb::Get => get::answer(api, &call).await,
         Verb::List => list::answer(api, &call).await,
         Verb::Watch => watch::answer(api, &call).await,
@@ -121,17 +156,30 @@ async fn main(api: &Arc<Api>, call: Call, request: Request<Incoming>) -> Outcome
     }
 }
 
-async fn subresource(api: &Arc<Api>, call: Call, request: Request<Incoming>) -> Outcome<Reply> {
+/// The kind has the subresource, and it takes the verb.
+fn check_part(call: &Call) -> Outcome<()> {
     let part = call.kind.subresource(&call.request.subresource);
     let part = part.ok_or_else(Failure::unknown_path)?;
     if !part.verbs.has(row_verb(call.request.verb)) {
         return Err(call.not_allowed());
     }
+    Ok(())
+}
+
+async fn subresource(api: &Arc<Api>, call: Call, request: Request<Incoming>) -> Outcome<Reply> {
+    check_part(&call)?;
     match (call.request.subresource.as_str(), call.request.verb) {
         ("token", Verb::Create) => token::answer(api, &call, body(request).await?).await,
-        ("status", Verb::Get) => get::answer(api, &call).await,
-        ("status", Verb::Update) => update::put(api, &call, body(request).await?).await,
-        ("status", Verb::Patch) => update::patch(api, &call, body(request).await?).await,
+        ("scale", _) => scale::answer(api, &call, body(request).await?).await,
+        ("binding", _) => binding::answer(api, &call, body(request).await?).await,
+        ("eviction", _) => eviction::answer(api, &call, body(request).await?).await,
+        (part, Verb::Get) if PARTS.contains(&part) => get::answer(api, &call).await,
+        (part, Verb::Update) if PARTS.contains(&part) => {
+            update::put(api, &call, body(request).await?).await
+        }
+        (part, Verb::Patch) if PARTS.contains(&part) => {
+            update::patch(api, &call, body(request).await?).await
+        }
         _ => Err(Failure::new(
             Reason::MethodNotAllowed,
             format!("{} is not supported yet", call.request.subresource),

@@ -5,10 +5,15 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use keelson_schema::apply::Versions;
+use keelson_schema::custom::{CustomKind, CustomVersion};
 use keelson_schema::resource_table::{self, Resource};
 use parking_lot::RwLock;
+use serde_json::Value;
 
+use crate::failure::{Failure, Outcome};
 use crate::object::Field;
 use crate::watch_cache::ROOT;
 
@@ -25,7 +30,20 @@ pub(crate) struct Kind {
 #[derive(Debug)]
 enum Row {
     Builtin(&'static Resource),
-    Custom(Box<Resource>),
+    Custom(Custom),
+}
+
+/// A version of a custom kind, among all of them.
+#[derive(Debug)]
+struct Custom {
+    kind: Arc<CustomKind>,
+    at: usize,
+}
+
+impl Custom {
+    fn version(&self) -> &CustomVersion {
+        &self.kind.versions[self.at]
+    }
 }
 
 impl Deref for Kind {
@@ -34,7 +52,7 @@ impl Deref for Kind {
     fn deref(&self) -> &Resource {
         match &self.row {
             Row::Builtin(row) => row,
-            Row::Custom(row) => row,
+            Row::Custom(custom) => &custom.version().row,
         }
     }
 }
@@ -59,9 +77,27 @@ impl Kind {
     }
 
     /// A custom resource.
-    pub(crate) fn custom(row: Resource) -> Self {
+    pub(crate) fn custom(kind: &Arc<CustomKind>, at: usize) -> Self {
+        let row = &kind.versions[at].row;
         let prefix = format!("{ROOT}{}/{}/", row.group, row.plural);
-        Self::new(Row::Custom(Box::new(row)), prefix)
+        let kind = Arc::clone(kind);
+        Self::new(Row::Custom(Custom { kind, at }), prefix)
+    }
+
+    /// The definition's version, of a custom kind.
+    pub(crate) fn definition(&self) -> Option<&CustomVersion> {
+        match &self.row {
+            Row::Builtin(_) => None,
+            Row::Custom(custom) => Some(custom.version()),
+        }
+    }
+
+    /// The kind in all its versions.
+    pub(crate) fn versions(&self) -> &dyn Versions {
+        match &self.row {
+            Row::Builtin(row) => *row,
+            Row::Custom(custom) => &*custom.kind,
+        }
     }
 
     /// Whether a definition and not this program brings it.
@@ -78,10 +114,47 @@ impl Kind {
         }
     }
 
-    /// Whether objects are kept in another version than this.
+    /// Whether objects may be kept in another version than this.
     pub(crate) fn is_converted(&self) -> bool {
-        self.storage_version() != (&*self.group, &*self.version)
+        match &self.row {
+            Row::Builtin(row) => row.storage_version() != (&*row.group, &*row.version),
+            Row::Custom(custom) => custom.kind.versions.len() > 1,
+        }
     }
+}
+
+/// An object as its store keeps it, in the version of the kind.
+pub(crate) fn served(kind: &Kind, object: &Value) -> Outcome<Value> {
+    convert(kind, object, &kind.api_version())
+}
+
+/// An object of the kind's version as its store keeps it.
+pub(crate) fn stored(kind: &Kind, object: &Value) -> Outcome<Value> {
+    if let Row::Custom(custom) = &kind.row {
+        let stored = custom.kind.stored();
+        let version = stored.map_or(&kind.version, |stored| &stored.row.version);
+        let version = resource_table::row_api_version(&kind.group, version);
+        return convert(kind, object, &version);
+    }
+    let (group, version) = kind.storage_version();
+    convert(
+        kind,
+        object,
+        &resource_table::row_api_version(group, version),
+    )
+}
+
+fn convert(kind: &Kind, object: &Value, version: &str) -> Outcome<Value> {
+    if !kind.is_converted() {
+        return Ok(object.clone());
+    }
+    let converted = kind.versions().convert(object, version);
+    converted.ok_or_else(|| {
+        Failure::internal(format!(
+            "{} cannot be converted to {version}",
+            kind.qualified()
+        ))
+    })
 }
 
 type Name = (Cow<'static, str>, Cow<'static, str>, Cow<'static, str>);
@@ -90,6 +163,8 @@ type Name = (Cow<'static, str>, Cow<'static, str>, Cow<'static, str>);
 pub(crate) struct Kinds {
     builtin: HashMap<Name, Arc<Kind>>,
     custom: RwLock<HashMap<Name, Arc<Kind>>>,
+    /// Counts the changes of the custom kinds.
+    generation: AtomicU64,
 }
 
 impl Default for Kinds {
@@ -101,6 +176,7 @@ impl Default for Kinds {
                 .map(|row| (name(row), Arc::new(Kind::builtin(row))))
                 .collect(),
             custom: RwLock::default(),
+            generation: AtomicU64::new(0),
         }
     }
 }
@@ -134,6 +210,11 @@ impl Kinds {
             .collect()
     }
 
+    /// Counts the changes of what is served.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
     /// The custom kinds.
     pub(crate) fn custom(&self) -> Vec<Arc<Kind>> {
         self.custom.read().values().cloned().collect()
@@ -150,5 +231,6 @@ impl Kinds {
             (name, Arc::new(kind))
         });
         *self.custom.write() = kinds.collect();
+        self.generation.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -9,13 +9,16 @@
     reason = "admission, tokens and the node authorizer use the rest"
 )]
 
+mod admission;
 mod admit;
 mod admit_metrics;
 mod api;
 mod auth;
+mod backend;
 mod body;
 mod call_webhook;
 pub mod command;
+mod custom_kinds;
 mod der;
 mod failure;
 mod handle;
@@ -24,6 +27,7 @@ mod limits;
 mod lookup;
 mod object;
 pub mod options;
+mod protobuf;
 mod registry;
 mod respond;
 mod route;

@@ -27,6 +27,15 @@ pub struct Options {
     /// The certificates that vouch for clients, PEM.
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
+    /// The certificate that is shown to kubelets, PEM.
+    #[arg(long, requires = "kubelet_client_key", value_name = "FILE")]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, requires = "kubelet_client_certificate", value_name = "FILE")]
+    pub kubelet_client_key: Option<PathBuf>,
+    /// The certificates that vouch for kubelets, PEM; without it any kubelet is believed.
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_certificate_authority: Option<PathBuf>,
     /// Tokens that are known from the start: lines of token,user,uid,"groups".
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,

@@ -124,7 +124,7 @@ pub(crate) fn refuse(failure: &Failure, request: &HeaderMap) -> Response<Body> {
     response
 }
 
-fn takes_gzip(request: &HeaderMap) -> bool {
+pub(crate) fn takes_gzip(request: &HeaderMap) -> bool {
     let accepted = request.get(header::ACCEPT_ENCODING);
     let accepted = accepted
         .and_then(|value| value.to_str().ok())

@@ -6,7 +6,7 @@ use std::fmt;
 mod percent;
 pub(crate) mod query;
 
-pub(crate) use percent::decode as percent_decode;
+pub(crate) use percent::{decode as percent_decode, encode as percent_encode};
 pub(crate) use query::Query;
 
 /// What is done to a resource, in the words of RBAC.

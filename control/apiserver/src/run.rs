@@ -16,6 +16,9 @@ use crate::auth::authenticate::{StaticTokens, TokenFileError};
 use crate::auth::authorizer::{Authorizer, Mode};
 use crate::auth::service_account::Issuers;
 use crate::auth::tokens::{KeyFileError, Tokens};
+use crate::backend::{Backends, KubeletFiles};
+use crate::custom_kinds;
+use crate::handle::openapi::Documents;
 use crate::limits::Limits;
 use crate::options::Options;
 use crate::registry::Registry;
@@ -91,7 +94,7 @@ pub async fn run(
     let address = listener.local_addr().map_err(RunError::Start)?;
     if options.in_memory {
         let store = Arc::new(MemoryStore::default());
-        let api = api(&options, address, store, modes, tokens, accounts);
+        let api = api(&options, address, store, modes, tokens, accounts)?;
         let place = place(&options, address, service_ip);
         serve(api, place, listener, tls, ready, stop).await;
         return Ok(());
@@ -101,14 +104,8 @@ pub async fn run(
     let store = Arc::new(opened.map_err(RunError::Store)?);
     let unsent = |error: &_| tracing::warn!(%error, "a snapshot could not be sent");
     store.serve_snapshots(unsent).map_err(RunError::Snapshots)?;
-    let api = api(
-        &options,
-        address,
-        Arc::clone(&store) as Arc<dyn Store>,
-        modes,
-        tokens,
-        accounts,
-    );
+    let kept = Arc::clone(&store) as Arc<dyn Store>;
+    let api = api(&options, address, kept, modes, tokens, accounts)?;
     let place = place(&options, address, service_ip);
     serve(api, place, listener, tls, ready, stop).await;
     store.close().await;
@@ -132,9 +129,17 @@ fn api(
     modes: Vec<Mode>,
     tokens: StaticTokens,
     accounts: Tokens,
-) -> Arc<Api> {
+) -> Result<Arc<Api>, RunError> {
+    let stopping = CancellationToken::new();
+    let identity = options.kubelet_client_certificate.clone();
+    let kubelets = KubeletFiles {
+        identity: identity.zip(options.kubelet_client_key.clone()),
+        authority: options.kubelet_certificate_authority.clone(),
+    };
     let ip = options.advertise_address.unwrap_or(address.ip());
-    Arc::new(Api {
+    Ok(Arc::new(Api {
+        backends: Backends::open(&kubelets, stopping.clone())?,
+        openapi: Documents::default(),
         registry: Registry::new(store),
         tokens,
         accounts: Tokens {
@@ -146,10 +151,11 @@ fn api(
             options.max_requests_inflight,
             options.max_mutating_requests_inflight,
         ),
+        admissions: Vec::new(),
         address: SocketAddr::new(ip, address.port()).to_string(),
-        stopping: CancellationToken::new(),
+        stopping,
         started: CancellationToken::new(),
-    })
+    }))
 }
 
 fn jwks_uri(options: &Options, ip: IpAddr, port: u16) -> String {
@@ -216,6 +222,8 @@ async fn serve(
     let tasks = TaskTracker::new();
     let fed = CancellationToken::new();
     tasks.spawn(Arc::clone(&api.registry.caches).feed(fed.clone()));
+    let customs = custom_kinds::follow(Arc::clone(&api), fed.clone());
+    tasks.spawn(customs);
     let address = listener.local_addr();
     let stopping = api.stopping.clone();
     let serving = server::serve(listener, tls, Arc::clone(&api), stopping.clone(), DRAIN);
@@ -235,6 +243,7 @@ async fn serve(
     stopping.cancel();
     // A task that panicked has said so already.
     let _ = serving.await;
+    api.backends.drained().await;
     fed.cancel();
     tasks.close();
     tasks.wait().await;

@@ -8,10 +8,12 @@ use keelson_schema::write::{self, Birth};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::Value;
 
+use crate::admission::{self, Action, Ask};
 use crate::api::Api;
 use crate::failure::{Failure, Outcome};
 use crate::handle::options::WriteOptions;
-use crate::handle::{Call, decode, judge, present};
+use crate::handle::{Call, decode, edit, judge, present};
+use crate::kinds::stored;
 use crate::registry::{Found, metadata};
 use crate::respond::{Reply, header_text};
 
@@ -23,18 +25,18 @@ pub(crate) async fn answer(api: &Api, call: &Call, body: Bytes) -> Outcome<Reply
     let agent = header_text(&call.headers, header::USER_AGENT);
     let options = WriteOptions::read(&call.query, agent)?;
     let decoded = decode::object(&call.kind, &call.headers, &body, options.validation)?;
-    let created = create(api, call, decoded.object, &options).await?;
-    let reply = present::tree(&call.kind, call.output, StatusCode::CREATED, created.object);
-    Ok(reply.warning(decoded.warnings))
+    let (created, warnings) = create(api, call, decoded.object, &options).await?;
+    let reply = present::tree(call, StatusCode::CREATED, created.object);
+    Ok(reply.warning(decoded.warnings).warning(warnings))
 }
 
-/// Creates a decoded object.
+/// Creates a decoded object; answers with warnings beside it.
 pub(crate) async fn create(
     api: &Api,
     call: &Call,
     mut object: Value,
     options: &WriteOptions,
-) -> Outcome<Found> {
+) -> Outcome<(Found, Vec<String>)> {
     check_place(call, &object)?;
     if !metadata::text(&object, "resourceVersion").is_empty() {
         return Err(Failure::bad_request(
@@ -42,8 +44,18 @@ pub(crate) async fn create(
         ));
     }
     let base = metadata::text(&object, "generateName").to_owned();
-    let generated = metadata::text(&object, "name").is_empty() && !base.is_empty();
-    prepare(call, &mut object)?;
+    let own = metadata::text(&object, "name").to_owned();
+    let generated = own.is_empty() && !base.is_empty();
+    prepare(call, options, &mut object)?;
+    let ask = Ask {
+        call,
+        action: Action::Create,
+        name: &own,
+        namespace: call.namespace(),
+        old: &Value::Null,
+        dry_run: options.dry_run,
+    };
+    admission::mutate(api, &ask, &mut object).await?;
     for _ in 0..NAMES {
         if generated {
             metadata::set(
@@ -53,9 +65,10 @@ pub(crate) async fn create(
             );
         }
         judge::created(call, &object)?;
-        match store(api, call, object.clone(), options).await {
+        let warnings = admission::validate(api, &ask, &object).await?;
+        match store(api, call, stored(&call.kind, &object)?, options).await {
             Err(failure) if generated && failure.is(Reason::AlreadyExists) => {}
-            outcome => return outcome,
+            outcome => return Ok((outcome?, warnings)),
         }
     }
     let name = metadata::text(&object, "name");
@@ -104,15 +117,26 @@ pub(crate) fn check_place(call: &Call, object: &Value) -> Outcome<()> {
 }
 
 /// Fills in defaults and what the server gives a new object.
-fn prepare(call: &Call, object: &mut Value) -> Outcome<()> {
-    (call.kind.strategy.defaults)(object);
+fn prepare(call: &Call, options: &WriteOptions, object: &mut Value) -> Outcome<()> {
+    fill_in(call, object);
     let birth = Birth {
         uid: &metadata::uuid(random()?),
         now: call.now,
         namespace: Some(call.namespace()).filter(|namespace| !namespace.is_empty()),
     };
     write::prepare_create(&call.kind, object, &birth);
+    if !options.applied {
+        *object = edit::owned(call, options, None, object.take());
+    }
     Ok(())
+}
+
+/// Fills in what was left out.
+pub(crate) fn fill_in(call: &Call, object: &mut Value) {
+    match call.kind.definition() {
+        Some(version) => version.fill_in(object),
+        None => (call.kind.strategy.defaults)(object),
+    }
 }
 
 /// Random bytes.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::failure::{Failure, Outcome};
 use crate::handle::options::Validation;
 use crate::kinds::Kind;
+use crate::protobuf;
 use crate::respond::header_text;
 
 /// The most unknown fields that are named.
@@ -57,8 +58,14 @@ pub(crate) fn tree(headers: &HeaderMap, body: &[u8]) -> Outcome<(Value, Vec<Find
                 decode::parse(body).map_err(|error| Failure::bad_request(error.to_string()))?;
             Ok((parsed.value, parsed.duplicates))
         }
+        protobuf::MEDIA => protobuf::decode(body)
+            .map(|value| (value, Vec::new()))
+            .map_err(|error| Failure::bad_request(error.to_string())),
         "application/yaml" => yaml(body).map(|value| (value, Vec::new())),
-        other => Err(unsupported(other, "application/json, application/yaml")),
+        other => Err(unsupported(
+            other,
+            "application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        )),
     }
 }
 
@@ -110,7 +117,11 @@ fn adopt_type(kind: &Kind, value: &mut Value) -> Outcome<()> {
 }
 
 /// Holds an object against its type; what is unknown is dropped and told.
-pub(crate) fn conform(kind: &Resource, value: &mut Value) -> Outcome<Vec<Finding>> {
+pub(crate) fn conform(kind: &Kind, value: &mut Value) -> Outcome<Vec<Finding>> {
+    if let Some(version) = kind.definition() {
+        let found = version.conform(value);
+        return found.map_err(|error| Failure::bad_request(error.to_string()));
+    }
     let schema = Schema::builtin();
     let Some(root) = schema.named(&kind.type_name) else {
         return Ok(Vec::new());

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::admission::{self, Action, Ask};
 use crate::api::Api;
 use crate::failure::{Failure, Outcome};
 use crate::handle::options::dry_run;
@@ -136,7 +137,7 @@ pub(crate) async fn one(api: &Arc<Api>, call: &Call, body: Bytes) -> Outcome<Rep
     } else {
         StatusCode::OK
     };
-    Ok(present::tree(&call.kind, call.output, code, object))
+    Ok(present::tree(call, code, object))
 }
 
 fn success(kind: &Kind, object: &Value) -> Value {
@@ -204,6 +205,16 @@ async fn delete_at(
     loop {
         let current = &attempt.current.object;
         check_conditions(kind, name, options, current)?;
+        let ask = Ask {
+            call,
+            action: Action::Delete,
+            name,
+            namespace,
+            old: current,
+            dry_run: dry,
+        };
+        admission::mutate(api, &ask, &mut Value::Null).await?;
+        admission::validate(api, &ask, &Value::Null).await?;
         let next = plan(kind, current, options, call.now);
         let next = if dry { Next::Keep } else { next };
         if let Some(changed) = attempt.commit(next).await? {

@@ -50,7 +50,7 @@ fn wants_all(headers: &HeaderMap) -> bool {
 }
 
 /// The groups, those of custom resources after the built-in ones.
-fn groups(api: &Api) -> Vec<Group> {
+pub(crate) fn groups(api: &Api) -> Vec<Group> {
     let mut groups = resource_table::groups();
     for kind in api.registry.kinds.custom() {
         let version = kind.version.clone();

@@ -17,6 +17,9 @@ pub(crate) fn created(call: &Call, object: &Value) -> Outcome<()> {
     let mut errors = ErrorList::default();
     judge_metadata(call, object, &mut errors)?;
     (call.kind.strategy.validate)(object, &mut errors);
+    if let Some(version) = call.kind.definition() {
+        errors.extend(version.judge(object));
+    }
     finish(call, object, &errors)
 }
 
@@ -29,6 +32,9 @@ pub(crate) fn changed(call: &Call, new: &Value, old: &Value) -> Outcome<()> {
     } else {
         (call.kind.strategy.validate)(new, &mut errors);
         (call.kind.strategy.validate_update)(new, old, &mut errors);
+    }
+    if let Some(version) = call.kind.definition() {
+        errors.extend(version.judge(new));
     }
     finish(call, new, &errors)
 }

@@ -17,7 +17,6 @@ use crate::handle::options::{ListOptions, Wanted};
 use crate::handle::{Call, present};
 use crate::object::Version;
 use crate::respond::Reply;
-use crate::respond::negotiate::Form;
 use crate::selection::Selection;
 use crate::watch_cache::{of_store, split_key};
 
@@ -39,7 +38,7 @@ pub(crate) struct Listed {
 /// Lists.
 pub(crate) async fn answer(api: &Api, call: &Call) -> Outcome<Reply> {
     let listed = list(api, call).await?;
-    if call.output.form == Form::Whole && !call.output.pretty && !call.kind.is_converted() {
+    if present::is_plain(&call.kind, call.output) && !call.output.pretty {
         return Ok(streamed(call, listed));
     }
     let objects = listed
@@ -47,12 +46,8 @@ pub(crate) async fn answer(api: &Api, call: &Call) -> Outcome<Reply> {
         .iter()
         .map(|version| present::parse(&version.body));
     let objects: Vec<Value> = objects.collect::<Outcome<_>>()?;
-    let value = shaped(call, &listed, objects);
-    if call.output.pretty {
-        let text = serde_json::to_vec_pretty(&value).unwrap_or_default();
-        return Ok(Reply::json(StatusCode::OK, text));
-    }
-    Ok(Reply::value(StatusCode::OK, &value))
+    let list = present::list(call, objects, list_metadata(&listed));
+    Ok(present::written(call.output, StatusCode::OK, &list))
 }
 
 /// Finds what is meant.
@@ -301,26 +296,6 @@ impl Iterator for Blocks {
         }
         Some(block.freeze())
     }
-}
-
-/// A list of trees in the form that was asked for.
-fn shaped(call: &Call, listed: &Listed, objects: Vec<Value>) -> Value {
-    let items = objects.into_iter();
-    let items = items.map(|object| present::shaped(&call.kind, call.output, object));
-    let items: Vec<Value> = items.collect();
-    let (kind, version) = match call.output.form {
-        Form::Metadata(version) => (
-            "PartialObjectMetadataList".to_owned(),
-            version.api_version().to_owned(),
-        ),
-        _ => (call.kind.list_kind.to_string(), call.kind.api_version()),
-    };
-    json!({
-        "kind": kind,
-        "apiVersion": version,
-        "metadata": list_metadata(listed),
-        "items": items,
-    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub(crate) struct WriteOptions {
     pub(crate) validation: Validation,
     /// Takes fields from their owners.
     pub(crate) force: bool,
+    /// Whether a configuration is applied, which says itself who owns what.
+    pub(crate) applied: bool,
 }
 
 /// What happens to fields that are not known.
@@ -50,6 +52,7 @@ impl WriteOptions {
             manager: manager.to_owned(),
             validation,
             force: query.flag("force"),
+            applied: false,
         })
     }
 }

@@ -8,14 +8,14 @@ use serde_json::json;
 use crate::api::{Admitted, Api};
 use crate::body::Body;
 use crate::failure::{Failure, Outcome};
-use crate::handle::discovery;
+use crate::handle::{discovery, openapi};
 use crate::respond::Reply;
 use crate::route::{Query, RequestInfo};
 
 /// The level of the API, which clients compare with their own.
 const MAJOR: &str = "1";
 const MINOR: &str = "36";
-const VERSION: &str = concat!("v1.36.4+keelson-", env!("CARGO_PKG_VERSION"));
+pub(crate) const VERSION: &str = concat!("v1.36.4+keelson-", env!("CARGO_PKG_VERSION"));
 
 /// Answers.
 pub(crate) async fn answer(api: &Arc<Api>, admitted: Admitted) -> Outcome<Response<Body>> {
@@ -37,6 +37,7 @@ pub(crate) async fn answer(api: &Arc<Api>, admitted: Admitted) -> Outcome<Respon
             Some((document, kind)) => Reply::value(StatusCode::OK, &document).typed(kind),
             None => return Err(Failure::unknown_path()),
         },
+        "openapi" => return openapi::answer(api, path, headers),
         "version" => Reply::value(StatusCode::OK, &version()),
         "livez" | "readyz" | "healthz" => health(api, path, &admitted.query).await?,
         "" => Reply::value(StatusCode::OK, &json!({"paths": PATHS})),

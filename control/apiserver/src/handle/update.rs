@@ -7,10 +7,13 @@ use keelson_api::status_error::Reason;
 use keelson_schema::write;
 use serde_json::Value;
 
+use crate::admission::{self, Action, Ask};
 use crate::api::Api;
 use crate::failure::{Failure, Outcome};
+use crate::handle::edit::{self, Edit};
 use crate::handle::options::WriteOptions;
-use crate::handle::{Call, create, decode, delete, judge, present};
+use crate::handle::{Call, create, decode, delete, judge, parts, present};
+use crate::kinds::{served, stored};
 use crate::registry::{Found, Next, metadata};
 use crate::respond::{Reply, header_text};
 
@@ -19,65 +22,72 @@ pub(crate) async fn put(api: &Api, call: &Call, body: Bytes) -> Outcome<Reply> {
     let options = options(call)?;
     let decoded = decode::object(&call.kind, &call.headers, &body, options.validation)?;
     create::check_place(call, &decoded.object)?;
-    let given = decoded.object;
-    let version = metadata::text(&given, "resourceVersion").to_owned();
+    let version = metadata::text(&decoded.object, "resourceVersion").to_owned();
     if version.is_empty() && !call.kind.strategy.unconditional_update {
         return Err(must_be_specified(call));
     }
-    let replaced = change(api, call, &options, &version, |_| Ok(given.clone())).await;
-    let (code, found) = match replaced {
-        Err(failure) if failure.is(Reason::NotFound) && may_create(call, &version) => {
-            let found = create::create(api, call, given, &options).await?;
-            (StatusCode::CREATED, found)
-        }
-        outcome => (StatusCode::OK, outcome?),
-    };
-    let reply = present::tree(&call.kind, call.output, code, found.object);
-    Ok(reply.warning(decoded.warnings))
+    let may_create = call.kind.strategy.create_on_update && version.is_empty();
+    let edit = Edit::Replace(decoded.object);
+    let done = edit_or_create(api, call, &options, &edit, may_create).await?;
+    Ok(done.reply(call).warning(decoded.warnings))
 }
 
-/// Patches.
+/// Patches; a configuration that is applied may create.
 pub(crate) async fn patch(api: &Api, call: &Call, body: Bytes) -> Outcome<Reply> {
-    let options = options(call)?;
-    let media = decode::media_type(&call.headers);
-    if media != "application/merge-patch+json" {
-        return Err(decode::unsupported(media, "application/merge-patch+json"));
+    let mut options = options(call)?;
+    let edit = Edit::read(call, &body)?;
+    options.applied = edit.is_apply();
+    if options.force && !edit.is_apply() {
+        return Err(Failure::bad_request(
+            "force: Forbidden: may not be specified for non-apply patch",
+        ));
     }
-    let patch: Value = serde_json::from_slice(&body)
-        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
-    let found = change(api, call, &options, "", |current| {
-        let mut object = current.clone();
-        merge(&mut object, &patch);
-        decode::conform(&call.kind, &mut object)?;
-        Ok(object)
-    });
-    let found = found.await?;
-    Ok(present::tree(
-        &call.kind,
-        call.output,
-        StatusCode::OK,
-        found.object,
-    ))
+    let may_create = edit.is_apply();
+    let done = edit_or_create(api, call, &options, &edit, may_create).await?;
+    Ok(done.reply(call))
 }
 
-/// RFC 7386.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
+/// What became of a write.
+pub(crate) struct Done {
+    code: StatusCode,
+    pub(crate) found: Found,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Done {
+    fn reply(self, call: &Call) -> Reply {
+        let reply = present::tree(call, self.code, self.found.object);
+        reply.warning(self.warnings)
     }
-    let Some(fields) = target.as_object_mut() else {
-        return;
-    };
-    for (name, value) in patch {
-        if value.is_null() {
-            fields.remove(name);
-        } else {
-            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
+}
+
+async fn edit_or_create(
+    api: &Api,
+    call: &Call,
+    options: &WriteOptions,
+    edit: &Edit,
+    may_create: bool,
+) -> Outcome<Done> {
+    let version = edit.version();
+    let edited = change(api, call, options, version, |old| {
+        edit.apply(call, options, old)
+    });
+    match edited.await {
+        Err(failure)
+            if failure.is(Reason::NotFound)
+                && may_create
+                && call.request.subresource.is_empty() =>
+        {
+            let mut object = edit.apply(call, options, &Value::Null)?;
+            metadata::set(&mut object, "name", call.request.name.as_str().into());
+            let (found, warnings) = create::create(api, call, object, options).await?;
+            Ok(Done {
+                code: StatusCode::CREATED,
+                found,
+                warnings,
+            })
         }
+        outcome => outcome,
     }
 }
 
@@ -85,10 +95,6 @@ fn merge(target: &mut Value, patch: &Value) {
 pub(crate) fn options(call: &Call) -> Outcome<WriteOptions> {
     let agent = header_text(&call.headers, header::USER_AGENT);
     WriteOptions::read(&call.query, agent)
-}
-
-fn may_create(call: &Call, version: &str) -> bool {
-    call.kind.strategy.create_on_update && call.request.subresource.is_empty() && version.is_empty()
 }
 
 fn must_be_specified(call: &Call) -> Failure {
@@ -112,30 +118,48 @@ pub(crate) async fn change(
     options: &WriteOptions,
     version: &str,
     next: impl Fn(&Value) -> Outcome<Value> + Send + Sync,
-) -> Outcome<Found> {
+) -> Outcome<Done> {
     let name = &call.request.name;
     let attempt = api.registry.attempt(&call.kind, call.namespace(), name);
     let mut attempt = attempt.await?;
     loop {
         let old = &attempt.current.object;
+        let old = &served(&call.kind, old)?;
         let new = next(old)?;
         check_conditions(call, &new, old, version)?;
-        let new = prepare(call, new, old);
+        let ask = Ask {
+            call,
+            action: Action::Update,
+            name,
+            namespace: call.namespace(),
+            old,
+            dry_run: options.dry_run,
+        };
+        let mut new = prepare(call, options, new, old);
+        admission::mutate(api, &ask, &mut new).await?;
         judge::changed(call, &new, old)?;
+        let warnings = admission::validate(api, &ask, &new).await?;
+        let done = |found| Done {
+            code: StatusCode::OK,
+            found,
+            warnings: warnings.clone(),
+        };
         if options.dry_run {
-            return Ok(Found {
+            return Ok(done(Found {
                 object: new,
                 revision: attempt.current.revision,
-            });
+            }));
         }
         let gone = metadata::is_going(old) && delete::is_done(&new);
-        let decided = match (gone, write::is_same(&new, old)) {
+        let same = write::is_same(&new, old);
+        let new = stored(&call.kind, &new)?;
+        let decided = match (gone, same) {
             (true, _) => Next::Remove(new),
             (false, true) => Next::Keep,
             (false, false) => Next::Put(new),
         };
         if let Some(changed) = attempt.commit(decided).await? {
-            return Ok(changed.found());
+            return Ok(done(changed.found()));
         }
     }
 }
@@ -156,44 +180,18 @@ fn check_conditions(call: &Call, new: &Value, old: &Value, version: &str) -> Out
     Ok(())
 }
 
-/// Gives a new version what it has from the old one, and its defaults.
-fn prepare(call: &Call, mut new: Value, old: &Value) -> Value {
+/// Gives a new version what it has from the old one, its defaults and its owners.
+fn prepare(call: &Call, options: &WriteOptions, new: Value, old: &Value) -> Value {
+    let part = call.request.subresource.as_str();
+    let mut new = parts::merge(part, &new, old);
     metadata::set(&mut new, "name", old["metadata"]["name"].clone());
-    (call.kind.strategy.defaults)(&mut new);
-    if call.request.subresource == "status" {
-        write::prepare_status(&call.kind, &mut new, old);
-    } else {
-        write::prepare_update(&call.kind, &mut new, old);
+    create::fill_in(call, &mut new);
+    match part {
+        "status" | "approval" => write::prepare_status(&call.kind, &mut new, old),
+        _ => write::prepare_update(&call.kind, &mut new, old),
     }
-    new
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::merge;
-
-    #[test]
-    fn merge_patches() {
-        let check = |mut target: serde_json::Value, patch, expected| {
-            merge(&mut target, &patch);
-            assert_eq!(target, expected);
-        };
-        check(
-            json!({"a": {"b": 1, "c": 2}}),
-            json!({"a": {"b": null, "d": 3}}),
-            json!({"a": {"c": 2, "d": 3}}),
-        );
-        check(
-            json!({"a": 1}),
-            json!({"a": {"b": {"c": null}}}),
-            json!({"a": {"b": {}}}),
-        );
-        check(
-            json!({"a": [1]}),
-            json!({"a": [2, 3]}),
-            json!({"a": [2, 3]}),
-        );
+    if options.applied {
+        return new;
     }
+    edit::owned(call, options, Some(old), new)
 }

@@ -16,10 +16,9 @@ use crate::body::Body;
 use crate::failure::{Failure, Outcome};
 use crate::handle::options::{ListOptions, Wanted};
 use crate::handle::{Call, list, present};
-use crate::kinds::Kind;
 use crate::object::Version;
+use crate::respond::Reply;
 use crate::respond::negotiate::Form;
-use crate::respond::{Output, Reply};
 use crate::selection::Selection;
 use crate::watch_cache::kind::Wake;
 use crate::watch_cache::{Caches, Event, KindCache};
@@ -68,8 +67,7 @@ pub(crate) async fn answer(api: &Api, call: &Call) -> Outcome<Reply> {
         .unwrap_or_else(|| SHORTEST + random(SHORTEST));
     let watching = Watching {
         frames: Frames {
-            kind: Arc::clone(&call.kind),
-            output: call.output,
+            call: call.for_watch(),
         },
         cache,
         caches: Arc::clone(caches),
@@ -197,8 +195,7 @@ impl Watching {
 
 /// How changes are written.
 struct Frames {
-    kind: Arc<Kind>,
-    output: Output,
+    call: Call,
 }
 
 impl Frames {
@@ -221,7 +218,7 @@ impl Frames {
     }
 
     fn write(&self, block: &mut Vec<u8>, what: &str, version: &Version) {
-        let plain = self.output.form == Form::Whole && !self.kind.is_converted();
+        let plain = present::is_plain(&self.call.kind, self.call.output);
         block.extend_from_slice(b"{\"type\":\"");
         block.extend_from_slice(what.as_bytes());
         block.extend_from_slice(b"\",\"object\":");
@@ -229,7 +226,7 @@ impl Frames {
             block.extend_from_slice(&version.body);
         } else {
             let object = present::parse(&version.body).unwrap_or_default();
-            let shaped = present::shaped(&self.kind, self.output, object);
+            let shaped = present::shaped(&self.call, object);
             block.extend_from_slice(shaped.to_string().as_bytes());
         }
         block.extend_from_slice(b"}\n");
@@ -237,10 +234,13 @@ impl Frames {
 
     fn bookmark(&self, block: &mut Vec<u8>, revision: u64, end: bool) {
         let mut object = json!({
-            "kind": self.kind.kind,
-            "apiVersion": self.kind.api_version(),
+            "kind": self.call.kind.kind,
+            "apiVersion": self.call.kind.api_version(),
             "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": Value::Null},
         });
+        if self.call.output.form != Form::Whole {
+            object = present::shaped(&self.call, object);
+        }
         if end {
             object["metadata"]["annotations"] = json!({INITIAL_END: "true"});
         }

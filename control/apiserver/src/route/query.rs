@@ -1,6 +1,6 @@
 //! The query of a request: names and values in order.
 
-use super::percent::decode_query;
+use super::percent::{decode_query, encode};
 
 /// A parsed query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,15 @@ impl Query {
     /// Whether the name is there at all.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// The query as it is sent on.
+    pub(crate) fn to_text(&self) -> String {
+        let pairs = self.0.iter();
+        let pairs: Vec<String> = pairs
+            .map(|(name, value)| format!("{}={}", encode(name), encode(value)))
+            .collect();
+        pairs.join("&")
     }
 
     /// All values of a name.

@@ -11,9 +11,8 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// What a deletion answers.
 const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 
-/// Patches that every resource takes, by media type.
+/// Patches that resources take, by media type; the last one only those with built-in types.
 const PATCHES: &[&str] = &[
-    "application/apply-patch+cbor",
     "application/apply-patch+yaml",
     "application/json-patch+json",
     "application/merge-patch+json",
@@ -203,6 +202,15 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// The media types of what is sent. Custom resources take no strategic merge patches.
+    fn takes(&self, action: &str) -> &'static [&'static str] {
+        match (action, PATCHES) {
+            ("patch", [plain @ .., _]) if self.row.type_name.is_empty() => plain,
+            ("patch", _) => PATCHES,
+            _ => &["*/*"],
+        }
+    }
+
     fn operation(&self, operation: &Operation<'_>) -> Value {
         let row = self.row;
         let (group, version, kind) = match operation.kind {
@@ -229,11 +237,7 @@ impl Writer<'_> {
         };
         match (self.dialect, sent) {
             (Dialect::V3, Some(sent)) => {
-                let types = if operation.action == "patch" {
-                    PATCHES
-                } else {
-                    &["*/*"]
-                };
+                let types = self.takes(operation.action);
                 written["requestBody"] = json!({"content": self.content(types, &sent)});
             }
             (Dialect::V2, Some(sent)) => {
@@ -246,12 +250,7 @@ impl Writer<'_> {
             (_, None) => {}
         }
         if self.dialect == Dialect::V2 {
-            let consumes = if operation.action == "patch" {
-                PATCHES
-            } else {
-                &["*/*"]
-            };
-            written["consumes"] = json!(consumes);
+            written["consumes"] = json!(self.takes(operation.action));
             written["produces"] = json!(["application/json"]);
             written["schemes"] = json!(["https"]);
         }
