@@ -32,13 +32,13 @@ root=$work/root
 say "building Debian $suite in $folder (once per recipe)"
 # The index may be past its date on a mirror that lags: what it lists is still signed.
 mmdebstrap --quiet --mode=root --variant=essential --format=directory \
-    --aptopt='Acquire::Check-Valid-Until "false"' \
+    --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --include="$packages" "$suite" "$root" "$mirror" >&2
 
 # The distribution's own containerd is there and stays off: the node brings one of its own.
-chroot "$root" systemctl --quiet disable containerd.service
+rm "$root/etc/systemd/system/multi-user.target.wants/containerd.service"
 echo vm >"$root/etc/hostname"
 # A machine with an identity is not booted for the first time: no presets are applied.
 echo 6b65656c736f6e20766d207469657200 >"$root/etc/machine-id"
@@ -56,7 +56,7 @@ TimeoutStopSec=10
 [Install]
 WantedBy=multi-user.target
 EOF
-chroot "$root" systemctl --quiet enable keelson-vm.service
+ln -s ../keelson-vm.service "$root/etc/systemd/system/multi-user.target.wants/"
 
 mkdir "$work/out"
 cp "$root"/boot/vmlinuz-* "$work/out/kernel"

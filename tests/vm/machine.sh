@@ -9,7 +9,7 @@ set -eu
 image=$1 keelson=$2 program=$3
 shift 3
 here=$(cd "$(dirname "$0")" && pwd)
-seconds=${KEELSON_VM_SECONDS:-840}
+seconds=${KEELSON_VM_SECONDS:-1500}
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/keelson-vm.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
