@@ -52,6 +52,27 @@ pub fn status(row: &Resource, new: &Value, old: &Value) -> ErrorList {
     errors
 }
 
+/// Judges a change through a path of the object, by the kind's rules alone: `subresource` is empty
+/// for the object's own path. What may change differs from path to path.
+pub fn change_rules(
+    row: &Resource,
+    subresource: &str,
+    new: &Value,
+    old: &Value,
+    errors: &mut ErrorList,
+) {
+    let pods = row.group.is_empty() && row.plural == "pods";
+    match subresource {
+        "status" => (row.strategy.validate_status)(new, old, errors),
+        "ephemeralcontainers" if pods => core::ephemeral_change(new, old, errors),
+        "resize" if pods => core::resize_change(new, old, errors),
+        _ => {
+            (row.strategy.validate)(new, errors);
+            (row.strategy.validate_update)(new, old, errors);
+        }
+    }
+}
+
 /// Says that fields may not change.
 fn immutable(new: &Value, old: &Value, paths: &[&str], errors: &mut ErrorList) {
     for path in paths {

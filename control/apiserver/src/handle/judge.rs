@@ -5,6 +5,7 @@ use keelson_api::status_error;
 use keelson_api::validate::field::{ErrorList, Path};
 use keelson_api::validate::{meta, names};
 use keelson_schema::strategy::NameForm;
+use keelson_schema::validate;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -27,12 +28,8 @@ pub(crate) fn created(call: &Call, object: &Value) -> Outcome<()> {
 pub(crate) fn changed(call: &Call, new: &Value, old: &Value) -> Outcome<()> {
     let mut errors = ErrorList::default();
     judge_metadata(call, new, &mut errors)?;
-    if call.request.subresource == "status" {
-        (call.kind.strategy.validate_status)(new, old, &mut errors);
-    } else {
-        (call.kind.strategy.validate)(new, &mut errors);
-        (call.kind.strategy.validate_update)(new, old, &mut errors);
-    }
+    let part = call.request.subresource.as_str();
+    validate::change_rules(&call.kind, part, new, old, &mut errors);
     if let Some(version) = call.kind.definition() {
         errors.extend(version.judge(new));
     }

@@ -1,6 +1,7 @@
 //! Pods, namespaces, nodes, configuration, quotas, events, leases.
 
 use keelson_api::core::PodSpec;
+use keelson_api::qos;
 use keelson_api::quantity::Quantity;
 use keelson_api::validate::field::ErrorList;
 use keelson_api::validate::{names, pod as pod_rules};
@@ -81,6 +82,57 @@ fn frozen(spec: &Value) -> Value {
             container
                 .as_object_mut()
                 .map(|container| container.remove("image"));
+        }
+    }
+    spec
+}
+
+/// Judges the addition of ephemeral containers: those that are there stay as they are.
+pub fn ephemeral_change(new: &Value, old: &Value, errors: &mut ErrorList) {
+    pod(new, errors);
+    let list = At::root(new).at("spec.ephemeralContainers");
+    for before in At::root(old).at("spec.ephemeralContainers").items() {
+        let name = before.field("name").text();
+        let what = match list.items().find(|now| now.field("name").text() == name) {
+            None => "removed",
+            Some(now) if now.value != before.value => "changed",
+            Some(_) => continue,
+        };
+        let detail = format!("existing ephemeral containers {name:?} may not be {what}");
+        list.forbidden(&detail, errors);
+    }
+}
+
+/// Judges a resize: CPU and memory of containers change, and the class they are in does not.
+pub fn resize_change(new: &Value, old: &Value, errors: &mut ErrorList) {
+    pod(new, errors);
+    let spec = At::root(new).field("spec");
+    if without_sizes(new) != without_sizes(old) {
+        spec.forbidden("only cpu and memory resources are mutable", errors);
+    }
+    let class = |pod: &Value| {
+        serde_json::from_value(pod.clone())
+            .ok()
+            .map(|pod| qos::class(&pod))
+    };
+    if class(new) != class(old) {
+        let detail = "Pod QOS Class may not change as a result of resizing";
+        errors.invalid(&spec.path, Value::Null, detail);
+    }
+}
+
+/// A pod's spec without what a resize may change.
+fn without_sizes(pod: &Value) -> Value {
+    let mut spec = pod.get("spec").cloned().unwrap_or_default();
+    for list in ["containers", "initContainers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            for half in ["requests", "limits"] {
+                let amounts = container.pointer_mut(&format!("/resources/{half}"));
+                if let Some(Value::Object(amounts)) = amounts {
+                    amounts.retain(|name, _| name != "cpu" && name != "memory");
+                }
+            }
         }
     }
     spec

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{create, update};
+use keelson_api::validate::field::ErrorList;
+
+use super::{change_rules, create, update};
 use crate::resource_table::{Resource, builtin, find};
 use crate::write::{Birth, prepare_create};
 
@@ -239,6 +241,45 @@ fn pods() {
             "spec.initContainers: Forbidden: pod updates may not add or remove containers",
         ),
     ]);
+}
+
+#[test]
+fn pods_change_by_other_paths_too() {
+    let pod = find("", "v1", "pods").unwrap();
+    let sizes = |cpu: &str| json!({"requests": {"cpu": cpu}});
+    let object = |cpu: &str, debug: Value| {
+        born(
+            pod,
+            &json!({"metadata": {"name": "a"}, "spec": {"ephemeralContainers": debug,
+            "containers": [{"name": "c", "image": "x", "resources": sizes(cpu)}]}}),
+        )
+    };
+    let said = |part: &str, new: &Value, old: &Value| {
+        let mut errors = ErrorList::default();
+        change_rules(pod, part, new, old, &mut errors);
+        errors.to_string()
+    };
+    let debug = |image: &str| json!([{"name": "d", "image": image}]);
+    let (plain, debugged) = (object("1", json!([])), object("1", debug("y")));
+    assert_eq!(said("ephemeralcontainers", &debugged, &plain), "[]");
+    assert!(said("ephemeralcontainers", &plain, &debugged).ends_with("\"d\" may not be removed"));
+    let changed = object("1", debug("z"));
+    assert!(said("ephemeralcontainers", &changed, &debugged).ends_with("\"d\" may not be changed"));
+    assert!(said("", &debugged, &plain).contains("ephemeralContainers: Forbidden"));
+    assert_eq!(said("resize", &object("2", json!([])), &plain), "[]");
+    assert!(said("", &object("2", json!([])), &plain).starts_with("spec: Forbidden: pod updates"));
+    let mut other = plain.clone();
+    set(&mut other, "/spec/containers/0/image", &json!("y"));
+    assert_eq!(
+        said("resize", &other, &plain),
+        "spec: Forbidden: only cpu and memory resources are mutable"
+    );
+    set(
+        &mut other,
+        "/spec/containers/0",
+        &json!({"name": "c", "image": "x"}),
+    );
+    assert!(said("resize", &other, &plain).contains("QOS Class may not change"));
 }
 
 #[test]
