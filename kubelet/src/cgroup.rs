@@ -7,6 +7,7 @@ pub mod hierarchy;
 pub mod manager;
 pub mod names;
 pub mod plan;
+mod processes;
 pub mod stats;
 pub mod systemd;
 pub mod v1;

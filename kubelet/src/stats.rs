@@ -10,6 +10,7 @@ pub mod input;
 pub mod pages;
 pub mod read;
 pub mod summary;
+pub mod volumes;
 
 pub use collector::Collector;
 pub use summary::Summary;

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
+use super::start;
 use crate::config::Config;
 use crate::node::Node;
 use crate::serve::auth::{self, Authentication, UnsupportedAccess};
@@ -19,7 +20,7 @@ use crate::serve::tls::self_signed::{self, SelfSignedError};
 use crate::serve::tls::{ReloadingTls, TlsError, TlsFiles};
 use crate::serve::unix::{self, UnixError};
 use crate::serve::view::NodeView;
-use crate::stats::{self, collector::Sources};
+use crate::stats::{self, collector::Sources, volumes::Volumes};
 
 /// Why a server can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +82,10 @@ pub async fn open(
         node_name: node.name.clone(),
         root: config.options.root_dir.clone(),
         pod_logs: node.log_root.clone(),
+        volumes: Arc::new(Volumes::new(
+            &config.options.root_dir,
+            start::volume_period(config),
+        )),
     });
     let services = Arc::new(Services {
         view,

@@ -157,6 +157,13 @@ pub fn pressure_watch(config: &Config) -> Watch {
     )
 }
 
+/// `volumeStatsAggPeriod`; `None`: a negative one, volumes are not measured.
+#[must_use]
+pub fn volume_period(config: &Config) -> Option<Duration> {
+    let period = config.kubelet.volume_stats_agg_period;
+    (period.nanoseconds() >= 0).then(|| period.to_std())
+}
+
 /// `evictionMaxPodGracePeriod`.
 #[must_use]
 pub fn most_soft_grace(config: &Config) -> Duration {

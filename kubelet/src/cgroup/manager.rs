@@ -14,6 +14,7 @@ use super::apply::{self, CgroupError};
 use super::hierarchy::{Hierarchy, Version};
 use super::names::{CgroupName, Driver, Tier};
 use super::plan::{Limits, qos_limits};
+use super::processes;
 use super::stats::{Usage, read_usage};
 use super::systemd;
 use crate::volume::mount;
@@ -201,6 +202,12 @@ impl Manager {
     #[must_use]
     pub fn pod_usage(&self, pod: &PodCgroup) -> Option<Usage> {
         read_usage(&self.hierarchy, &self.name(pod).directory(self.driver))
+    }
+
+    /// A process of a pod, whichever.
+    #[must_use]
+    pub fn process_of(&self, pod: &PodCgroup) -> Option<u32> {
+        processes::one_below(&self.hierarchy, &self.name(pod).directory(self.driver))
     }
 
     /// What a container of a pod uses, where `id` is the runtime's.

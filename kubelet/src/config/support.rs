@@ -80,10 +80,7 @@ pub const TABLE: [(&str, Support); 125] = [
     ("imageMaximumGCAge", Honoured),
     ("imageGCHighThresholdPercent", Honoured),
     ("imageGCLowThresholdPercent", Honoured),
-    (
-        "volumeStatsAggPeriod",
-        NotYet("volumes are measured when statistics are asked for"),
-    ),
+    ("volumeStatsAggPeriod", Honoured),
     (
         "kubeletCgroups",
         NotYet("the kubelet stays in the cgroup it was started in"),

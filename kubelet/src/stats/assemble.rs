@@ -6,11 +6,12 @@ use keelson_cri::values::stats::InterfaceUsage;
 
 use super::input::{
     ContainerReading, FsReading, LastCpu, NodeMemory, NodeReading, PodReading, Reading,
+    VolumeReading,
 };
 use super::summary::{
     ContainerStats, CpuStats, FsStats, InterfaceStats, IoStats, MemoryStats, NetworkStats,
     NodeStats, PodReference, PodStats, ProcessStats, PsiData, PsiStats, RlimitStats, RuntimeStats,
-    Summary, SwapStats,
+    Summary, SwapStats, VolumeStats,
 };
 use crate::cgroup::Usage;
 use crate::cgroup::stats::{Psi, PsiLine};
@@ -119,6 +120,11 @@ impl Context<'_> {
             io: self.io(pressure.io),
             network: self.network(&pod.interfaces, Some(POD_INTERFACE)),
             ephemeral_storage: self.ephemeral_storage(pod),
+            volumes: pod
+                .volumes
+                .iter()
+                .map(|volume| self.volume(volume))
+                .collect(),
             process_stats: usage.pids.map(|count| ProcessStats {
                 process_count: Some(count),
             }),
@@ -225,6 +231,13 @@ impl Context<'_> {
         })
     }
 
+    fn volume(&self, volume: &VolumeReading) -> VolumeStats {
+        VolumeStats {
+            fs: self.whole_fs(volume.fs),
+            name: volume.name.clone(),
+        }
+    }
+
     fn whole_fs(&self, fs: FsReading) -> FsStats {
         self.part_of(Some(fs), (fs.used, fs.inodes_used))
     }
@@ -243,8 +256,11 @@ impl Context<'_> {
     }
 
     fn ephemeral_storage(&self, pod: &PodReading) -> Option<FsStats> {
-        let parts = pod.containers.iter().flat_map(|c| [c.writable, c.logs]);
-        let sum = parts.flatten().reduce(|a, b| (a.0 + b.0, a.1 + b.1))?;
+        let containers = pod.containers.iter();
+        let parts = containers.flat_map(|c| [c.writable, c.logs]).flatten();
+        let volumes = pod.volumes.iter().filter(|volume| volume.on_disk);
+        let volumes = volumes.map(|volume| (volume.fs.used, volume.fs.inodes_used));
+        let sum = parts.chain(volumes).reduce(|a, b| (a.0 + b.0, a.1 + b.1))?;
         Some(self.part_of(self.reading.node.fs, sum))
     }
 }

@@ -15,10 +15,12 @@ use tokio::time::Instant;
 use super::assemble::{assemble, remember};
 use super::input::{ContainerReading, FsReading, LastCpu, PodReading, Reading};
 use super::summary::Summary;
+use super::volumes::Volumes;
 use super::{pages, read};
 use crate::cgroup::{Manager, PodCgroup, Tier};
 use crate::logs::layout::LogOwner;
 use crate::metrics::render::Text;
+use crate::observe::clock;
 use crate::serve::view::NodeView;
 
 /// How long an answer is good.
@@ -39,6 +41,8 @@ pub struct Sources {
     pub root: PathBuf,
     /// The directory of pods' logs (`podLogsDir`).
     pub pod_logs: PathBuf,
+    /// What volumes hold.
+    pub volumes: Arc<Volumes>,
 }
 
 /// How much is asked for.
@@ -169,6 +173,8 @@ impl Sources {
         node.image_fs = runtime.file_systems.images.first().and_then(runtime_fs);
         node.container_fs = runtime.file_systems.containers.first().and_then(runtime_fs);
         let pods = self.view.pods();
+        let uids = pods.iter().filter_map(|pod| pod.metadata.uid.as_deref());
+        self.volumes.retain(&uids.collect::<Vec<_>>());
         let started = pods
             .iter()
             .filter_map(|pod| self.read_pod(pod, runtime, depth));
@@ -201,12 +207,21 @@ impl Sources {
             return None;
         }
         let manager = self.cgroups.as_ref();
+        let interfaces = told.map(|told| told.interfaces.clone()).unwrap_or_default();
+        let inside = manager.filter(|_| !interfaces.is_empty());
+        let process = inside.and_then(|manager| manager.process_of(&cgroup));
+        let volumes = match depth {
+            Depth::Everything => self.volumes.of(pod, clock::mono()),
+            Depth::CpuAndMemory => Vec::new(),
+        };
         Some(PodReading {
             name: owner.pod.to_owned(),
             namespace: owner.namespace.to_owned(),
             started: status.start_time.as_ref().map(|time| time.0),
             usage: manager.and_then(|manager| manager.pod_usage(&cgroup)),
-            interfaces: told.map(|told| told.interfaces.clone()).unwrap_or_default(),
+            interfaces,
+            packets: process.map(read::packets_of).unwrap_or_default(),
+            volumes,
             uid: cgroup.uid.clone(),
             containers,
         })

@@ -103,8 +103,36 @@ pub struct PodReading {
     pub usage: Option<Usage>,
     /// Interfaces in its network namespace.
     pub interfaces: Vec<InterfaceUsage>,
+    /// Packets through the same interfaces, by name.
+    pub packets: Vec<(String, Packets)>,
+    /// Its volumes that lie on the node.
+    pub volumes: Vec<VolumeReading>,
     /// Its running containers.
     pub containers: Vec<ContainerReading>,
+}
+
+/// Packets through one interface since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Packets {
+    /// Received.
+    pub received: u64,
+    /// Received and dropped.
+    pub receive_dropped: u64,
+    /// Sent.
+    pub sent: u64,
+    /// To be sent and dropped.
+    pub send_dropped: u64,
+}
+
+/// What was read of a volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeReading {
+    /// Its name in the pod.
+    pub name: String,
+    /// Its file system, and what it uses of it.
+    pub fs: FsReading,
+    /// It lies on the node's disk, not in memory.
+    pub on_disk: bool,
 }
 
 /// What was read of a container.

@@ -108,6 +108,12 @@ mod tests {
                 "container_memory_failures_total{{{container},failure_type=\"pgfault\",scope=\"container\"}} 3 100000"
             ),
             format!("container_network_receive_bytes_total{{{pod},interface=\"eth0\"}} 11 100000"),
+            format!(
+                "container_network_receive_packets_total{{{pod},interface=\"eth0\"}} 21 100000"
+            ),
+            format!(
+                "container_network_transmit_packets_dropped_total{{{pod},interface=\"eth0\"}} 2 100000"
+            ),
             "machine_memory_bytes 1000".to_owned(),
             "machine_cpu_cores 2".to_owned(),
         ] {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use keelson_cri::values::stats::InterfaceUsage;
 
-use super::input::{FsReading, NodeMemory, NodeReading};
+use super::input::{FsReading, NodeMemory, NodeReading, Packets};
 use crate::cgroup::Usage;
 use crate::cgroup::stats::{MemoryUsage, Pressure, Psi, PsiLine};
 
@@ -177,6 +177,30 @@ fn interfaces(dev: &str) -> Vec<InterfaceUsage> {
     usage.collect()
 }
 
+/// Packets through the interfaces of the network that a process is in.
+pub fn packets_of(pid: u32) -> Vec<(String, Packets)> {
+    packets(&text(&format!("/proc/{pid}/net/dev")))
+}
+
+fn packets(dev: &str) -> Vec<(String, Packets)> {
+    let lines = dev.lines().filter_map(|line| line.split_once(':'));
+    let all = lines.filter_map(|(name, counters)| {
+        let name = name.trim();
+        let counters = counters.split_whitespace();
+        let fields: Vec<u64> = counters.filter_map(|word| word.parse().ok()).collect();
+        (name != "lo" && fields.len() >= 16).then(|| {
+            let packets = Packets {
+                received: fields[1],
+                receive_dropped: fields[3],
+                sent: fields[9],
+                send_dropped: fields[11],
+            };
+            (name.to_owned(), packets)
+        })
+    });
+    all.collect()
+}
+
 fn default_interface(route: &str) -> Option<String> {
     route.lines().skip(1).find_map(|line| {
         let mut words = line.split_whitespace();
@@ -227,6 +251,14 @@ mod tests {
         assert_eq!(seen.len(), 1);
         assert_eq!((seen[0].rx_bytes, seen[0].rx_errors), (Some(5), Some(2)));
         assert_eq!((seen[0].tx_bytes, seen[0].tx_errors), (Some(6), Some(3)));
+        let expected = Packets {
+            received: 1,
+            receive_dropped: 0,
+            sent: 1,
+            send_dropped: 0,
+        };
+        assert!(packets(dev).contains(&("eth0".to_owned(), expected)));
+        assert!(packets(dev).iter().all(|(name, _)| name != "lo"));
     }
 
     #[test]

@@ -73,9 +73,12 @@ pub struct PodStats {
     /// Network traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkStats>,
-    /// Writable layers and logs together.
+    /// Writable layers, logs and volumes on the disk together.
     #[serde(rename = "ephemeral-storage", skip_serializing_if = "Option::is_none")]
     pub ephemeral_storage: Option<FsStats>,
+    /// Volumes.
+    #[serde(rename = "volume", skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeStats>,
     /// Number of processes.
     #[serde(rename = "process_stats", skip_serializing_if = "Option::is_none")]
     pub process_stats: Option<ProcessStats>,
@@ -244,6 +247,17 @@ pub struct FsStats {
     /// Inodes used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inodes_used: Option<u64>,
+}
+
+/// One volume of a pod.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeStats {
+    /// What it holds, and the room on its file system.
+    #[serde(flatten)]
+    pub fs: FsStats,
+    /// Its name in the pod.
+    pub name: String,
 }
 
 /// Network traffic: the default interface, then all.

@@ -28,6 +28,7 @@ use crate::serve::unix;
 use crate::serve::view::fake::FakeNode;
 use crate::stats::Collector;
 use crate::stats::collector::Sources;
+use crate::stats::volumes::Volumes;
 
 struct Node {
     place: TempDir,
@@ -87,6 +88,7 @@ impl Node {
             node_name: "node-1".into(),
             root: self.place.path().to_owned(),
             pod_logs: self.place.path().to_owned(),
+            volumes: Arc::new(Volumes::new(self.place.path(), None)),
         });
         Arc::new(Services {
             view: self.view.clone(),

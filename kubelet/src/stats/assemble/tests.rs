@@ -4,29 +4,9 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::cgroup::stats::{MemoryUsage, Pressure};
+use crate::stats::input::Packets;
 
 pub(in crate::stats) fn reading() -> Reading {
-    let usage = |cpu_nanos, working_set| Usage {
-        cpu_nanos: Some(cpu_nanos),
-        memory: Some(MemoryUsage {
-            usage: working_set + 50,
-            working_set,
-            rss: 70,
-            page_faults: 3,
-            major_page_faults: 1,
-            limit: Some(1000),
-        }),
-        swap_bytes: Some(5),
-        pids: Some(4),
-        ..Usage::default()
-    };
-    let eth0 = InterfaceUsage {
-        name: "eth0".into(),
-        rx_bytes: Some(11),
-        rx_errors: Some(0),
-        tx_bytes: Some(12),
-        tx_errors: Some(0),
-    };
     let fs = FsReading {
         available: 600,
         capacity: 1000,
@@ -67,22 +47,67 @@ pub(in crate::stats) fn reading() -> Reading {
             image_fs: Some(FsReading { used: 100, ..fs }),
             ..NodeReading::default()
         },
-        pods: vec![PodReading {
-            name: "web".into(),
-            namespace: "default".into(),
-            uid: "u1".into(),
-            started: Some(Timestamp::from_second(50).unwrap()),
-            usage: Some(usage(4_000_000_000, 150)),
-            interfaces: vec![eth0],
-            containers: vec![ContainerReading {
-                name: "app".into(),
-                id: "c1".into(),
-                image: "example/app:1".into(),
-                started: Some(Timestamp::from_second(51).unwrap()),
-                usage: Some(usage(3_000_000_000, 100)),
-                writable: Some((30, 3)),
-                logs: Some((12, 1)),
-            }],
+        pods: vec![pod(fs)],
+    }
+}
+
+fn pod(fs: FsReading) -> PodReading {
+    let usage = |cpu_nanos, working_set| Usage {
+        cpu_nanos: Some(cpu_nanos),
+        memory: Some(MemoryUsage {
+            usage: working_set + 50,
+            working_set,
+            rss: 70,
+            page_faults: 3,
+            major_page_faults: 1,
+            limit: Some(1000),
+        }),
+        swap_bytes: Some(5),
+        pids: Some(4),
+        ..Usage::default()
+    };
+    let eth0 = InterfaceUsage {
+        name: "eth0".into(),
+        rx_bytes: Some(11),
+        rx_errors: Some(0),
+        tx_bytes: Some(12),
+        tx_errors: Some(0),
+    };
+    PodReading {
+        name: "web".into(),
+        namespace: "default".into(),
+        uid: "u1".into(),
+        started: Some(Timestamp::from_second(50).unwrap()),
+        usage: Some(usage(4_000_000_000, 150)),
+        interfaces: vec![eth0],
+        packets: vec![(
+            "eth0".into(),
+            Packets {
+                received: 21,
+                receive_dropped: 1,
+                sent: 22,
+                send_dropped: 2,
+            },
+        )],
+        volumes: [("cache", 100, true), ("memory", 7, false)]
+            .map(|(name, used, on_disk)| VolumeReading {
+                name: name.into(),
+                fs: FsReading {
+                    used,
+                    inodes_used: 1,
+                    ..fs
+                },
+                on_disk,
+            })
+            .into(),
+        containers: vec![ContainerReading {
+            name: "app".into(),
+            id: "c1".into(),
+            image: "example/app:1".into(),
+            started: Some(Timestamp::from_second(51).unwrap()),
+            usage: Some(usage(3_000_000_000, 100)),
+            writable: Some((30, 3)),
+            logs: Some((12, 1)),
         }],
     }
 }
@@ -106,8 +131,11 @@ fn a_pod_and_its_container() {
     assert_eq!(pod["process_stats"]["process_count"], 4);
     assert_eq!(pod["network"]["name"], "eth0");
     assert_eq!(pod["network"]["interfaces"][0]["txBytes"], 12);
-    assert_eq!(pod["ephemeral-storage"]["usedBytes"], 42);
-    assert_eq!(pod["ephemeral-storage"]["inodesUsed"], 4);
+    assert_eq!(pod["ephemeral-storage"]["usedBytes"], 142);
+    assert_eq!(pod["ephemeral-storage"]["inodesUsed"], 5);
+    assert_eq!(pod["volume"][0]["name"], "cache");
+    assert_eq!(pod["volume"][1]["usedBytes"], 7);
+    assert_eq!(pod["volume"][1]["capacityBytes"], 1000);
     assert_eq!(pod["cpu"].get("usageNanoCores"), None);
     let container = &pod["containers"][0];
     assert_eq!(container["cpu"]["usageCoreNanoSeconds"], 3_000_000_000u64);

@@ -4,7 +4,7 @@ use super::{COUNTER, GAUGE, Page, float, seconds, unix_seconds};
 use crate::cgroup::Usage;
 use crate::cgroup::stats::{Pressure, Psi};
 use crate::metrics::render::Text;
-use crate::stats::input::{ContainerReading, PodReading, Reading};
+use crate::stats::input::{ContainerReading, Packets, PodReading, Reading};
 
 /// One family of `/metrics/cadvisor`: its name, kind, help and where its value is.
 type Family = (
@@ -144,6 +144,7 @@ pub fn cadvisor(reading: &Reading, cores: u64) -> Text {
     memory_failures(&mut page, reading);
     container_facts(&mut page, reading);
     network(&mut page, reading);
+    packets(&mut page, reading);
     let memory = reading.node.memory.map(|memory| memory.total);
     page.one(
         "machine_memory_bytes",
@@ -255,6 +256,42 @@ fn network(page: &mut Page<'_>, reading: &Reading) {
                 let mut labels = labels(pod, None);
                 labels.push(("interface", &*interface.name));
                 (labels, pick(interface), Some(reading.at))
+            })
+        });
+        page.rows(name, COUNTER, help, rows);
+    }
+}
+
+fn packets(page: &mut Page<'_>, reading: &Reading) {
+    type Pick = fn(&Packets) -> u64;
+    let families: [(&str, &str, Pick); 4] = [
+        (
+            "container_network_receive_packets_total",
+            "Cumulative count of packets received",
+            |p| p.received,
+        ),
+        (
+            "container_network_receive_packets_dropped_total",
+            "Cumulative count of packets dropped while receiving",
+            |p| p.receive_dropped,
+        ),
+        (
+            "container_network_transmit_packets_total",
+            "Cumulative count of packets transmitted",
+            |p| p.sent,
+        ),
+        (
+            "container_network_transmit_packets_dropped_total",
+            "Cumulative count of packets dropped while transmitting",
+            |p| p.send_dropped,
+        ),
+    ];
+    for (name, help, pick) in families {
+        let rows = reading.pods.iter().flat_map(|pod| {
+            pod.packets.iter().map(move |(interface, packets)| {
+                let mut labels = labels(pod, None);
+                labels.push(("interface", interface));
+                (labels, Some(pick(packets)), Some(reading.at))
             })
         });
         page.rows(name, COUNTER, help, rows);
