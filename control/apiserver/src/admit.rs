@@ -334,20 +334,27 @@ impl Plugin {
         there && self.operations.contains(&operation)
     }
 
-    /// Asks it.
-    pub(crate) fn ask(
+    /// Lets it change the object.
+    pub(crate) fn change(
         &self,
-        phase: Phase,
         request: &Request<'_>,
         object: &mut Value,
         view: &dyn View,
+    ) -> Outcome<()> {
+        self.mutate
+            .map_or(Ok(()), |mutate| mutate(request, object, view))
+    }
+
+    /// Asks what it says of the object.
+    pub(crate) fn judge(
+        &self,
+        request: &Request<'_>,
+        object: &Value,
+        view: &dyn View,
         notes: &mut Notes,
     ) -> Outcome<()> {
-        match (phase, self.mutate, self.validate) {
-            (Phase::Mutate, Some(mutate), _) => mutate(request, object, view),
-            (Phase::Validate, _, Some(validate)) => validate(request, object, view, notes),
-            _ => Ok(()),
-        }
+        let validate = self.validate;
+        validate.map_or(Ok(()), |validate| validate(request, object, view, notes))
     }
 }
 
@@ -371,7 +378,7 @@ const ACTING: [&str; 3] = [
 /// A plugin that is asked for and does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("enable-admission-plugins: plugin {0:?} is not supported")]
-pub(crate) struct UnknownPlugin(String);
+pub struct UnknownPlugin(String);
 
 impl Chain {
     /// The defaults, with some more and some less.
@@ -403,21 +410,6 @@ impl Chain {
     ) -> impl Iterator<Item = &'static Plugin> {
         let all = self.on.iter().filter_map(|at| PLUGINS.get(*at));
         all.filter(move |plugin| plugin.handles(phase, operation))
-    }
-
-    /// Asks all, up to the first that refuses.
-    pub(crate) fn run(
-        &self,
-        phase: Phase,
-        request: &Request<'_>,
-        object: &mut Value,
-        view: &dyn View,
-        notes: &mut Notes,
-    ) -> Outcome<()> {
-        for plugin in self.plugins(phase, request.operation) {
-            plugin.ask(phase, request, object, view, notes)?;
-        }
-        Ok(())
     }
 }
 

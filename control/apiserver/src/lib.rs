@@ -21,6 +21,7 @@ pub mod command;
 mod custom_kinds;
 mod der;
 mod failure;
+mod gate;
 mod handle;
 mod kinds;
 mod limits;
@@ -37,6 +38,7 @@ mod server;
 mod start;
 mod watch_cache;
 
+pub use admit::UnknownPlugin;
 pub use auth::authenticate::TokenFileError;
 pub use auth::tokens::KeyFileError;
 pub use options::Options;

@@ -65,6 +65,12 @@ pub struct Options {
     /// Whether secrets of kube-system are tokens that new nodes prove themselves with.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
     pub enable_bootstrap_token_auth: bool,
+    /// Admission plugins that are asked beside the usual ones.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plugins that are not asked.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub disable_admission_plugins: Vec<String>,
     /// The range of the addresses of services.
     #[arg(long, default_value = "10.96.0.0/12", value_name = "CIDR")]
     pub service_cluster_ip_range: String,

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admit::{Chain, UnknownPlugin};
 use crate::api::Api;
 use crate::auth::authenticate::{StaticTokens, TokenFileError};
 use crate::auth::authorizer::{Authorizer, Mode};
@@ -18,6 +19,7 @@ use crate::auth::service_account::Issuers;
 use crate::auth::tokens::{KeyFileError, Tokens};
 use crate::backend::{Backends, KubeletFiles};
 use crate::custom_kinds;
+use crate::gate::Gate;
 use crate::handle::openapi::Documents;
 use crate::limits::Limits;
 use crate::options::Options;
@@ -44,6 +46,9 @@ pub enum RunError {
     /// A key file cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// An admission plugin that this server does not have.
+    #[error(transparent)]
+    Admission(#[from] UnknownPlugin),
     /// A flag's value cannot be used.
     #[error("--{flag} {value:?}: {why}")]
     Flag {
@@ -151,11 +156,22 @@ fn api(
             options.max_requests_inflight,
             options.max_mutating_requests_inflight,
         ),
-        admissions: Vec::new(),
+        admissions: vec![Box::new(gate(options)?)],
         address: SocketAddr::new(ip, address.port()).to_string(),
         stopping,
         started: CancellationToken::new(),
     }))
+}
+
+fn gate(options: &Options) -> Result<Gate, RunError> {
+    let (on, off) = (
+        &options.enable_admission_plugins,
+        &options.disable_admission_plugins,
+    );
+    Ok(Gate {
+        chain: Chain::new(on, off)?,
+        metrics: Arc::default(),
+    })
 }
 
 fn jwks_uri(options: &Options, ip: IpAddr, port: u16) -> String {
@@ -228,6 +244,9 @@ async fn serve(
     let stopping = api.stopping.clone();
     let serving = server::serve(listener, tls, Arc::clone(&api), stopping.clone(), DRAIN);
     let serving = tasks.spawn(serving);
+    if let Err(failure) = start::namespaces(&api.registry).await {
+        tracing::warn!(error = %failure, "the first namespaces are not there: trying again");
+    }
     let starting = Arc::clone(&api);
     tasks.spawn(async move {
         if start::until_there(&starting.registry, &place, &starting.stopping).await {

@@ -52,13 +52,12 @@ pub(crate) async fn until_there(
 
 async fn everything(registry: &Registry, place: &Place) -> Outcome<()> {
     type Decide = fn(&Value, Option<&Value>) -> Change;
-    let namespaces = objects::NAMESPACES.map(objects::namespace).to_vec();
+    namespaces(registry).await?;
     let service = objects::kubernetes_service(place.service_ip, 443, place.port);
     let (servers, port) = ([place.address], place.port);
     let slice = objects::kubernetes_slice(&servers, port);
     let endpoints = objects::kubernetes_endpoints(&servers, port);
-    let all: [(&str, &str, Vec<Value>, Decide); 11] = [
-        ("", "namespaces", namespaces, reconcile::present),
+    let all: [(&str, &str, Vec<Value>, Decide); 10] = [
         (
             "scheduling.k8s.io",
             "priorityclasses",
@@ -105,13 +104,28 @@ async fn everything(registry: &Registry, place: &Place) -> Outcome<()> {
             reconcile::slice,
         ),
     ];
-    for (group, plural, expected, decide) in all {
-        let kind = registry.builtin(group, plural)?;
-        for object in expected {
-            bring(registry, kind, &object, decide).await?;
-        }
-    }
-    Ok(())
+    let all = all
+        .into_iter()
+        .flat_map(|(group, plural, expected, decide)| {
+            expected.into_iter().map(move |object| async move {
+                let kind = registry.builtin(group, plural)?;
+                bring(registry, kind, &object, decide).await
+            })
+        });
+    // Many at once, so that one sync of the store's file serves many.
+    let outcomes = futures_util::future::join_all(all).await;
+    outcomes.into_iter().collect()
+}
+
+/// Brings the server's own namespaces about, which whatever is written at first is in.
+pub(crate) async fn namespaces(registry: &Registry) -> Outcome<()> {
+    let kind = registry.builtin("", "namespaces")?;
+    let all = objects::NAMESPACES.map(objects::namespace);
+    let all = all
+        .iter()
+        .map(|object| bring(registry, kind, object, reconcile::present));
+    let outcomes = futures_util::future::join_all(all).await;
+    outcomes.into_iter().collect()
 }
 
 /// Brings one object about.

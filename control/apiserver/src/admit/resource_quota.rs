@@ -20,7 +20,7 @@ pub(crate) const ATTEMPTS: usize = 3;
 
 /// The quotas of the request's namespace that it changes, with their new `status.used`.
 pub(crate) fn plan(request: &Request<'_>, object: &Value, view: &dyn View) -> Outcome<Vec<Value>> {
-    if request.namespace.is_empty() || !is_counted(request) {
+    if !is_counted(request) {
         return Ok(Vec::new());
     }
     let mut quotas = view.list("", "resourcequotas", request.namespace);
@@ -46,7 +46,10 @@ pub(crate) fn plan(request: &Request<'_>, object: &Value, view: &dyn View) -> Ou
 }
 
 /// Whether the write can use more than before.
-fn is_counted(request: &Request<'_>) -> bool {
+pub(crate) fn is_counted(request: &Request<'_>) -> bool {
+    if request.namespace.is_empty() {
+        return false;
+    }
     match request.operation {
         Operation::Create => request.subresource.is_empty(),
         Operation::Update => {

@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use ring::rand::SystemRandom;
 use serde_json::Value;
 
+use crate::admission::{self, Action, Ask};
 use crate::admit::fields;
 use crate::api::Api;
 use crate::auth::service_account::request::decide;
@@ -93,6 +94,16 @@ pub(crate) async fn issue(
 /// Answers.
 pub(crate) async fn answer(api: &Api, call: &Call, body: Bytes) -> Outcome<Reply> {
     let dry_run = super::options::dry_run(call.query.values("dryRun"))?;
-    let request = read(call, &body)?;
+    let mut request = read(call, &body)?;
+    let ask = Ask {
+        call,
+        action: Action::Create,
+        name: &call.request.name,
+        namespace: call.namespace(),
+        old: &Value::Null,
+        dry_run,
+    };
+    admission::mutate(api, &ask, &mut request).await?;
+    admission::validate(api, &ask, &request).await?;
     issue(api, call, request, dry_run).await
 }

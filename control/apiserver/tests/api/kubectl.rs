@@ -186,6 +186,7 @@ async fn typed_creation_speaks_protobuf() {
         "secret generic s --from-literal=p=w",
         "deployment d --image=nginx --replicas=3",
         "serviceaccount robot",
+        "serviceaccount default",
         "job j --image=busybox",
         "cronjob cj --image=busybox --schedule=@hourly",
         "role r --verb=get --resource=pods",
