@@ -11,6 +11,7 @@ type Program = fn(&str, &[OsString]) -> ExitCode;
 const PROGRAMS: &[(&str, Program)] = &[
     ("kubelet", kubelet),
     ("kube-apiserver", apiserver),
+    ("kube-proxy", proxy),
     ("bridge", plugin),
     ("host-local", plugin),
     ("loopback", plugin),
@@ -27,7 +28,6 @@ const PROGRAMS: &[(&str, Program)] = &[
 
 /// Programs of the finished system that this build does not hold.
 const NOT_YET: &[&str] = &[
-    "kube-proxy",
     "kube-scheduler",
     "kube-controller-manager",
     "cloud-controller-manager",
@@ -50,6 +50,11 @@ fn front_door(name: &str, args: &[OsString]) -> ExitCode {
 /// The node agent; it tells systemd when it serves, where that supervises it.
 fn kubelet(_: &str, args: &[OsString]) -> ExitCode {
     keelson_kubelet::command::main(args, || drop(keelson_bootstrap::notify::notify("READY=1")))
+}
+
+/// Services as rules of the kernel.
+fn proxy(_: &str, args: &[OsString]) -> ExitCode {
+    keelson_proxy::command::main(args)
 }
 
 /// The API server, supervised in the same way.

@@ -22,10 +22,11 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const AFFINITY_SECONDS: u32 = 10_800;
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Metadata {
     namespace: String,
     name: String,
+    resource_version: String,
     #[serde(deserialize_with = "null_is_default")]
     labels: Labels,
 }
@@ -123,6 +124,12 @@ struct Ingress {
 }
 
 impl ServiceObject {
+    /// `metadata.resourceVersion`.
+    #[must_use]
+    pub fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+
     /// Namespace and name.
     #[must_use]
     pub fn key(&self) -> ServiceKey {
@@ -292,6 +299,12 @@ struct SlicePortObject {
 }
 
 impl SliceObject {
+    /// `metadata.resourceVersion`.
+    #[must_use]
+    pub fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+
     /// Namespace and name of the slice, as one text.
     #[must_use]
     pub fn name(&self) -> ServiceKey {

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "keelson-cri",
             "keelson-kubelet",
             "keelson-store",
+            "keelson-proxy",
         ],
     ),
     ("keelson-api", &[]),
@@ -39,7 +40,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("keelson-netlink", &[]),
     ("keelson-store", &[]),
     ("keelson-schema", &["keelson-api"]),
-    ("keelson-proxy", &["keelson-api", "keelson-netlink"]),
+    (
+        "keelson-proxy",
+        &["keelson-api", "keelson-client", "keelson-netlink"],
+    ),
     // Never shipped; the harness asks the bootstrap crate where things are, and is its own
     // multi-call binary of CNI plugins.
     (
