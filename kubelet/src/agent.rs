@@ -16,11 +16,13 @@ pub mod sources;
 pub mod start;
 pub mod view;
 pub mod wakes;
+pub mod wishes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keelson_client::kubeconfig::KubeconfigError;
 use keelson_cri::containerd::Problem;
 use keelson_cri::values::CgroupDriver;
 use keelson_cri::{Client, CriError, Endpoint};
@@ -30,7 +32,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::doors::DoorError;
-use self::pod_loop::{Parts, PodLoop, Records};
+use self::pod_loop::{Parts, PodLoop, Records, Wanted};
+use self::pressure::Conditions;
 use self::records::Record;
 use self::saver::Saver;
 use self::shared::Shared;
@@ -38,7 +41,9 @@ use self::start::Found;
 use crate::cgroup::{self, CgroupError};
 use crate::checkpoint::{CheckpointError, Store};
 use crate::config::Config;
+use crate::join::{self, Cluster};
 use crate::journal::{Journal, Kind};
+use crate::model::Mono;
 use crate::node::Node;
 use crate::observe::clock;
 use crate::pod_files::dns::parse_resolv_conf;
@@ -70,6 +75,9 @@ pub enum AgentError {
     /// This machine or configuration can't be worked with.
     #[error(transparent)]
     Refused(#[from] process::Refusal),
+    /// The kubeconfig can't be used.
+    #[error(transparent)]
+    Cluster(#[from] KubeconfigError),
     /// A server can't be opened.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -102,6 +110,7 @@ pub async fn run(
     for refused in process::settle(&config.kubelet) {
         tracing::warn!("{refused}");
     }
+    let cluster = Cluster::open(&config)?;
     let store = Arc::new(Store::open(&config.options.state_dir)?);
     let journal = Arc::new(Journal::default());
     let cri = client(&config)?;
@@ -144,15 +153,16 @@ pub async fn run(
     let (evict, evictions) = mpsc::channel(size_limits::QUEUED);
     shared.watch_sizes(changes.subscribe(), &mut tasks, evict.clone());
     let conditions = shared.watch_pressure(services.stats.clone(), collect, &mut tasks, evict);
-    let wanted = sources::start(
-        &shared.config,
-        &shared.node.name,
-        shared.journal.clone(),
+    let wanted = begin(
+        cluster.as_ref(),
+        &shared,
+        &turned,
+        &conditions,
         &mut tasks,
         &shutdown,
     );
     let pods = PodLoop::new(Parts {
-        executor: shared.executor(),
+        executor: shared.executor(cluster.as_ref().map(Cluster::objects)),
         policy: start::policy(&shared.config),
         admission: start::admission(&shared.config, &shared.node),
         records: shared.records,
@@ -184,6 +194,33 @@ async fn drain(mut tasks: JoinSet<()>, streaming: &Streaming, shutdown: &Cancell
     if tokio::time::timeout(DRAIN, all).await.is_err() {
         tasks.shutdown().await;
     }
+}
+
+/// Starts the sources of pods and, in a cluster, the reports to it.
+fn begin(
+    cluster: Option<&Cluster>,
+    shared: &Shared,
+    turned: &watch::Sender<Mono>,
+    conditions: &Conditions,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) -> Wanted {
+    let parts = join::Parts {
+        config: &shared.config,
+        node: &shared.node,
+        cri: &shared.cri,
+        records: &shared.records,
+        turned: turned.subscribe(),
+        conditions: conditions.clone(),
+    };
+    let joined = cluster.map(|cluster| (cluster, cluster.follow_pods(&parts, tasks, shutdown)));
+    let of_api = joined.as_ref().map(|(_, joined)| joined.source.clone());
+    let (name, journal) = (&shared.node.name, shared.journal.clone());
+    let wanted = sources::start(&shared.config, name, of_api, journal, tasks, shutdown);
+    if let Some((cluster, joined)) = joined {
+        cluster.report(parts, joined, wanted.clone(), tasks, shutdown);
+    }
+    wanted
 }
 
 fn client(config: &Config) -> Result<Client, CriError> {

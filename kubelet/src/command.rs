@@ -81,7 +81,7 @@ fn start_log(verbosity: u32) {
         _ => "trace",
     };
     // Libraries speak only of what goes wrong, unless RUST_LOG asks for more.
-    let ours = format!("warn,keelson_kubelet={level},keelson_cri={level}");
+    let ours = format!("warn,keelson_kubelet={level},keelson_client={level},keelson_cri={level}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -21,10 +21,12 @@ use keelson_cri::{Client, CriError};
 use tokio::sync::Semaphore;
 
 use crate::cgroup;
+use crate::join::objects::ObjectSource;
 use crate::journal::Journal;
 use crate::metrics::names;
 use crate::model::desired::Role;
-use crate::model::{Action, Event, FailReason, Key, PodSpec, PodUid};
+use crate::model::objects::Objects;
+use crate::model::{Action, Event, FailReason, Key, PodOrigin, PodSpec, PodUid};
 use crate::node::Node;
 use crate::observe::{clock, listing};
 use crate::probe::Prober;
@@ -42,6 +44,8 @@ pub struct Job {
     pub uid: PodUid,
     /// Its manifest.
     pub pod: Arc<Pod>,
+    /// Where it comes from.
+    pub origin: PodOrigin,
     /// The digest of it.
     pub spec: Arc<PodSpec>,
     /// Addresses of its sandbox.
@@ -52,6 +56,8 @@ pub struct Job {
     pub burstable_milli_cpu: u64,
     /// What to do.
     pub action: Action,
+    /// What the pod refers to in the API, fetched when the action needs it.
+    pub objects: Objects,
 }
 
 /// Makes calls for actions. Shared by all of them.
@@ -69,6 +75,8 @@ pub struct Executor {
     pub user_namespaces: Arc<UserNamespaces>,
     /// For what should be told at once, before an action ends.
     pub journal: Arc<Journal>,
+    /// Where pods' references are looked up; nowhere on a node of its own.
+    pub objects: Option<ObjectSource>,
     starts: Semaphore,
     pulls: Semaphore,
 }
@@ -131,15 +139,25 @@ impl Executor {
             cgroups,
             user_namespaces,
             journal,
+            objects: None,
             starts: Semaphore::new(STARTS_AT_ONCE),
             pulls: Semaphore::new(pulls_at_once),
         }
     }
 
+    /// The same one, which looks up what pods refer to.
+    #[must_use]
+    pub fn with_objects(self, objects: Option<ObjectSource>) -> Self {
+        Self { objects, ..self }
+    }
+
     /// Does one job and tells how it ended.
-    pub async fn run(&self, job: Job) -> Vec<Event> {
+    pub async fn run(&self, mut job: Job) -> Vec<Event> {
         let key = job.action.key();
-        let outcome = self.perform(&job).await;
+        let outcome = match self.gather(&mut job).await {
+            Ok(()) => self.perform(&job).await,
+            Err(failure) => Err(failure),
+        };
         count(&job, outcome.as_ref().err());
         match outcome {
             Ok(event) => vec![event],
@@ -152,6 +170,20 @@ impl Executor {
                 }
             }
         }
+    }
+
+    /// Fetches what the pod refers to, for those actions that use it.
+    async fn gather(&self, job: &mut Job) -> Result<(), Failure> {
+        let reason = match job.action {
+            Action::SetUpVolumes => FailReason::Mount,
+            Action::StartContainer { .. } => FailReason::CreateContainerConfigError,
+            _ => return Ok(()),
+        };
+        if let (Some(source), PodOrigin::Api) = (&self.objects, &job.origin) {
+            let gathered = source.gather(&job.uid, &job.pod).await;
+            job.objects = gathered.map_err(|error| Failure::new(reason, error))?;
+        }
+        Ok(())
     }
 
     async fn perform(&self, job: &Job) -> Result<Event, Failure> {

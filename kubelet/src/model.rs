@@ -10,6 +10,7 @@ pub mod desired;
 pub mod digest;
 pub mod event;
 pub mod memory;
+pub mod objects;
 pub mod observed;
 mod reboot;
 pub mod time;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use keelson_api::resources::Amounts;
 
 use crate::cgroup;
+use crate::model::objects::Objects;
 use crate::pod_files::{HostResolv, NodeDns, Paths};
 use crate::spec::env::DownwardFacts;
 use crate::spec::resources::NodeLimits;
@@ -61,6 +62,7 @@ impl Node {
             host_ips: self.ips.clone(),
             pod_ips: pod_ips.to_vec(),
             allocatable: self.allocatable.clone(),
+            objects: Objects::default(),
         }
     }
 

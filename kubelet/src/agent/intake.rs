@@ -33,6 +33,7 @@ impl PodLoop {
         };
         self.crowded = false;
         let changes = compare(&wanted, &self.parts.records.lock());
+        self.follow_wishes(&wanted);
         for uid in &changes.retire {
             self.retire(uid);
         }
@@ -111,7 +112,10 @@ impl PodLoop {
         let Some(record) = records.get_mut(uid) else {
             return;
         };
-        let asked = termination(record, None);
+        let mut asked = termination(record, None);
+        if let Some(grace) = self.asked_grace(uid) {
+            asked.grace = grace;
+        }
         reconcile::terminate(&mut record.memory, asked);
         self.save(uid, record);
         self.dirty.insert(uid.clone());

@@ -27,6 +27,7 @@ use crate::execute::{Executor, Job};
 use crate::journal::{Journal, Kind, PodKey};
 use crate::metrics::{names, record};
 use crate::model::memory::Life;
+use crate::model::objects::Objects;
 use crate::model::{Action, DesiredPod, Event, Key, Mono, PodMemory, PodUid};
 use crate::observe::listing::Outline;
 use crate::observe::{absorb, clock};
@@ -226,6 +227,8 @@ impl PodLoop {
         let job = Job {
             uid: uid.clone(),
             pod: record.pod.clone(),
+            origin: record.origin.clone(),
+            objects: Objects::default(),
             spec: record.spec.clone(),
             ips: record
                 .observed

@@ -101,7 +101,8 @@ pub struct Changes {
 /// Compares wishes with the pods at hand.
 #[must_use]
 pub fn compare(wanted: &[Arc<DesiredPod>], records: &BTreeMap<PodUid, Record>) -> Changes {
-    let uids: BTreeSet<&PodUid> = wanted.iter().map(|pod| &pod.uid).collect();
+    let staying = wanted.iter().filter(|pod| pod.leaving().is_none());
+    let uids: BTreeSet<&PodUid> = staying.map(|pod| &pod.uid).collect();
     let retire = records
         .iter()
         .filter(|(uid, record)| !uids.contains(uid) && !record.leaving())
@@ -115,10 +116,11 @@ pub fn compare(wanted: &[Arc<DesiredPod>], records: &BTreeMap<PodUid, Record>) -
     for pod in wanted {
         match records.get(&pod.uid) {
             // It came back while it was on its way out: it starts anew when it is gone.
-            Some(record) if record.leaving() => {
+            Some(record) if record.leaving() && pod.leaving().is_none() => {
                 changes.hold.insert(record.full_name(), pod.uid.clone());
             }
             Some(_) => {}
+            None if !pod.may_begin() => {}
             None if taken.contains(&full_name(&pod.pod)) => {
                 changes.hold.insert(full_name(&pod.pod), pod.uid.clone());
             }
@@ -215,6 +217,22 @@ mod tests {
         check(&[pod("1", "a")], &[(pod("1", "a"), false)], &[], &[], &[]);
         check(&[], &[(pod("1", "a"), false)], &[], &[], &["1"]);
         check(&[], &[(pod("1", "a"), true)], &[], &[], &[]);
+    }
+
+    #[test]
+    fn a_pod_that_the_api_lets_go_is_retired_and_not_begun_again() {
+        let leaving = |uid: &str| {
+            let mut pod = (*pod(uid, "a")).clone();
+            let mut object = (*pod.pod).clone();
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now);
+            object.metadata.deletion_timestamp = Some(time);
+            pod.pod = Arc::new(object);
+            Arc::new(pod)
+        };
+        check(&[leaving("1")], &[(pod("1", "a"), false)], &[], &[], &["1"]);
+        check(&[leaving("1")], &[(pod("1", "a"), true)], &[], &[], &[]);
+        check(&[leaving("1")], &[], &[], &[], &[]);
     }
 
     #[test]

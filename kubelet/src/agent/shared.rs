@@ -20,6 +20,7 @@ use crate::collect::{self, Collector};
 use crate::config::Config;
 use crate::evict::Eviction;
 use crate::execute::Executor;
+use crate::join::objects::ObjectSource;
 use crate::journal::Journal;
 use crate::logs::rotator;
 use crate::model::Mono;
@@ -48,15 +49,16 @@ pub struct Shared {
 impl Shared {
     /// What does the pods' actions.
     #[must_use]
-    pub fn executor(&self) -> Arc<Executor> {
-        Arc::new(Executor::new(
+    pub fn executor(&self, objects: Option<ObjectSource>) -> Arc<Executor> {
+        let executor = Executor::new(
             self.cri.clone(),
             self.node.clone(),
             self.cgroups.clone(),
             self.user_namespaces.clone(),
             self.journal.clone(),
             start::pulls_at_once(&self.config),
-        ))
+        );
+        Arc::new(executor.with_objects(objects))
     }
 
     /// What the servers look at.

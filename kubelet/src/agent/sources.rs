@@ -27,6 +27,7 @@ type Snapshots = watch::Receiver<Arc<SourceSnapshot>>;
 pub fn start(
     config: &Config,
     node_name: &str,
+    of_api: Option<Snapshots>,
     journal: Arc<Journal>,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
@@ -56,6 +57,7 @@ pub fn start(
         );
         tasks.spawn(source.run(sender, stop.clone()));
     }
+    sources.extend(of_api);
     let (wanted, receiver) = watch::channel(None);
     tasks.spawn(merge_all(sources, wanted, journal));
     receiver

@@ -186,15 +186,10 @@ fn enforces_pods(config: &Config) -> bool {
 /// What pods are admitted to.
 #[must_use]
 pub fn admission(config: &Config, node: &Node) -> admit::NodeFacts {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
     let own = [
         ("kubernetes.io/hostname", node.name.as_str()),
         ("kubernetes.io/os", "linux"),
-        ("kubernetes.io/arch", arch),
+        ("kubernetes.io/arch", architecture()),
     ];
     let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
     admit::NodeFacts {
@@ -209,6 +204,16 @@ pub fn admission(config: &Config, node: &Node) -> admit::NodeFacts {
         allowed_unsafe_sysctls: config.kubelet.allowed_unsafe_sysctls.clone(),
         awaited: BTreeMap::new(),
         conditions: BTreeSet::new(),
+    }
+}
+
+/// The processor's architecture as images and labels name it.
+#[must_use]
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Support {
 
 use Support::{Honoured, NotYet};
 
-const NO_API: &str = "there is no apiserver client; the node runs on its own";
+const NO_API: &str = "the kubelet does not do this with an apiserver yet";
 const NO_PIN: &str = "CPUs and memory are not pinned";
 const NO_SHUTDOWN: &str = "a shutdown of the node ends pods as the init system does";
 const NO_EFFECT: &str = "the field has no effect upstream either";
@@ -73,9 +73,9 @@ pub const TABLE: [(&str, Support); 125] = [
     ("clusterDomain", Honoured),
     ("clusterDNS", Honoured),
     ("streamingConnectionIdleTimeout", Honoured),
-    ("nodeStatusUpdateFrequency", NotYet(NO_API)),
-    ("nodeStatusReportFrequency", NotYet(NO_API)),
-    ("nodeLeaseDurationSeconds", NotYet(NO_API)),
+    ("nodeStatusUpdateFrequency", Honoured),
+    ("nodeStatusReportFrequency", Honoured),
+    ("nodeLeaseDurationSeconds", Honoured),
     ("imageMinimumGCAge", Honoured),
     ("imageMaximumGCAge", Honoured),
     ("imageGCHighThresholdPercent", Honoured),
@@ -122,7 +122,7 @@ pub const TABLE: [(&str, Support); 125] = [
     ("runOnce", NotYet(NO_EFFECT)),
     ("cpuCFSQuota", Honoured),
     ("cpuCFSQuotaPeriod", Honoured),
-    ("nodeStatusMaxImages", NotYet(NO_API)),
+    ("nodeStatusMaxImages", Honoured),
     ("maxOpenFiles", Honoured),
     ("contentType", NotYet(NO_API)),
     ("kubeAPIQPS", NotYet(NO_API)),
@@ -183,7 +183,7 @@ pub const TABLE: [(&str, Support); 125] = [
         "volumePluginDir",
         NotYet("FlexVolume plugins are not called"),
     ),
-    ("providerID", NotYet(NO_API)),
+    ("providerID", Honoured),
     (
         "kernelMemcgNotification",
         NotYet("memory is measured every 10 seconds"),
@@ -213,8 +213,8 @@ pub const TABLE: [(&str, Support); 125] = [
         "memoryReservationPolicy",
         NotYet("no memory is protected by memory.min or memory.low"),
     ),
-    ("registerWithTaints", NotYet(NO_API)),
-    ("registerNode", NotYet(NO_API)),
+    ("registerWithTaints", Honoured),
+    ("registerNode", Honoured),
     ("tracing", NotYet("no spans are sent")),
     (
         "localStorageCapacityIsolation",

@@ -128,7 +128,7 @@ impl Executor {
             image_ref,
             image_user: &user,
             mounts,
-            facts: &self.node.downward(&job.ips),
+            facts: &self.downward(job),
             limits: &self.node.limits,
             confinement: &confinement,
             target: target(job, name),

@@ -9,7 +9,7 @@ use crate::logs::files::{remove_links_below, remove_pod_directory};
 use crate::metrics::record::cgroup_work;
 use crate::model::{Done, Event, FailReason};
 use crate::pod_files::create_pod_dir;
-use crate::spec::env::environment;
+use crate::spec::env::{DownwardFacts, environment};
 use crate::volume::{self, Facts, VolumePlan};
 
 impl Executor {
@@ -45,12 +45,13 @@ impl Executor {
 
     /// What the pod's volumes need and what its containers mount.
     pub(super) fn volume_plan(&self, job: &Job) -> Result<VolumePlan, String> {
-        let downward = self.node.downward(&job.ips);
+        let downward = self.downward(job);
         let mut facts = Facts {
             allocatable: self.node.allocatable.clone(),
             tmpfs_noswap: self.node.tmpfs_noswap,
             recursive_read_only: self.node.recursive_read_only,
             selinux: self.node.selinux,
+            objects: job.objects.clone(),
             ..Facts::default()
         };
         // Only subPathExpr needs the variables.
@@ -69,6 +70,14 @@ impl Executor {
         }
         volume::plan(&job.pod, job.uid.as_str(), &self.node.paths, &facts)
             .map_err(|error| error.to_string())
+    }
+
+    /// What environments are made from.
+    pub(super) fn downward(&self, job: &Job) -> DownwardFacts {
+        DownwardFacts {
+            objects: job.objects.clone(),
+            ..self.node.downward(&job.ips)
+        }
     }
 
     pub(super) async fn tear_down(&self, job: &Job, keep_logs: bool) -> Result<Event, Failure> {

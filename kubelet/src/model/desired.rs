@@ -64,6 +64,28 @@ pub struct DesiredPod {
     pub origin: PodOrigin,
 }
 
+impl DesiredPod {
+    /// How long its containers have to end, where somebody asked for its end through the API.
+    #[must_use]
+    pub fn leaving(&self) -> Option<Duration> {
+        let meta = &self.pod.metadata;
+        meta.deletion_timestamp.as_ref()?;
+        let spec = self.pod.spec.as_ref();
+        let own = spec.and_then(|spec| spec.termination_grace_period_seconds);
+        let seconds = meta.deletion_grace_period_seconds.or(own).unwrap_or(30);
+        Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
+    /// Whether it can be taken on by a node that knows nothing of it: it is not on its way out and
+    /// has not ended in an earlier life of the node.
+    #[must_use]
+    pub fn may_begin(&self) -> bool {
+        let status = self.pod.status.as_ref();
+        let phase = status.and_then(|status| status.phase.as_deref());
+        self.leaving().is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+    }
+}
+
 /// `spec.restartPolicy`, of the pod or of one container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RestartPolicy {

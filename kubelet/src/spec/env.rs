@@ -9,6 +9,9 @@ use keelson_api::field_path::{self, FieldPathError, NodeFacts};
 use keelson_api::resources::Amounts;
 
 use super::SpecError;
+use crate::model::objects::Objects;
+
+mod refer;
 
 /// What the downward API can tell beyond the pod's manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct DownwardFacts {
     pub pod_ips: Vec<IpAddr>,
     /// What the node offers: the limits of a container without its own.
     pub allocatable: Amounts,
+    /// What the pod refers to in the API.
+    pub objects: Objects,
 }
 
 /// Variables of a container in the order of its manifest, expanded; a later one of equal name
@@ -34,9 +39,14 @@ pub fn environment(
     container: &Container,
     facts: &DownwardFacts,
 ) -> Result<Vec<(String, String)>, SpecError> {
-    refuse_env_from(container)?;
+    let taken_over = refer::env_from(container, &facts.objects)?;
     let mut values: BTreeMap<&str, String> = BTreeMap::new();
     let mut order: Vec<&str> = Vec::new();
+    for (name, value) in &taken_over {
+        if values.insert(name, value.clone()).is_none() {
+            order.push(name);
+        }
+    }
     for variable in container.env.iter().flatten() {
         let value = match &variable.value_from {
             None => expand(variable.value.as_deref().unwrap_or_default(), |name| {
@@ -76,32 +86,6 @@ pub fn expand_words(words: Option<&Vec<String>>, env: &[(String, String)]) -> Ve
         .collect()
 }
 
-fn refuse_env_from(container: &Container) -> Result<(), SpecError> {
-    let optional = |flag: Option<bool>| flag == Some(true);
-    for source in container.env_from.iter().flatten() {
-        let (kind, is_optional) = match (&source.config_map_ref, &source.secret_ref) {
-            (Some(map), _) => ("configMapRef", optional(map.optional)),
-            (_, Some(secret)) => ("secretRef", optional(secret.optional)),
-            _ => continue,
-        };
-        if !is_optional {
-            return Err(needs_apiserver(&format!(
-                "envFrom.{kind} of {}",
-                container.name
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn needs_apiserver(field: &str) -> SpecError {
-    SpecError::NotSupported {
-        field: field.to_owned(),
-        detail: "a standalone node has no apiserver to ask; write the value into the manifest"
-            .to_owned(),
-    }
-}
-
 fn referenced(
     pod: &Pod,
     container: &Container,
@@ -114,12 +98,6 @@ fn referenced(
         name: variable.name.clone(),
         detail,
     };
-    let field = |kind: &str| {
-        format!(
-            "env {}.valueFrom.{kind} of {}",
-            variable.name, container.name
-        )
-    };
     if let Some(reference) = &source.field_ref {
         let value = field_path::env_value(&reference.field_path, pod, &node_facts(facts));
         return value.map(Some).map_err(|error| wrong(error.to_string()));
@@ -128,13 +106,7 @@ fn referenced(
         let value = resource(pod, container, facts, reference);
         return value.map(Some).map_err(|error| wrong(error.to_string()));
     }
-    match (&source.config_map_key_ref, &source.secret_key_ref) {
-        (Some(key), _) if key.optional == Some(true) => Ok(None),
-        (_, Some(key)) if key.optional == Some(true) => Ok(None),
-        (Some(_), _) => Err(needs_apiserver(&field("configMapKeyRef"))),
-        (_, Some(_)) => Err(needs_apiserver(&field("secretKeyRef"))),
-        _ => Err(needs_apiserver(&field("fileKeyRef"))),
-    }
+    refer::key(container, variable, source, &facts.objects)
 }
 
 fn resource(

@@ -15,6 +15,7 @@ use super::content::Payload;
 use super::empty_dir::Medium;
 use super::host_path::HostPathType;
 use super::ownership::Ownership;
+use crate::model::objects::Objects;
 use crate::pod_files::layout::{Paths, UnsafeSegment, check_segment};
 
 /// What the node adds to the decision.
@@ -31,6 +32,8 @@ pub struct Facts {
     pub selinux: bool,
     /// Expanded environment of each container, for `subPathExpr`.
     pub environment: BTreeMap<String, BTreeMap<String, String>>,
+    /// What the pod refers to in the API.
+    pub objects: Objects,
 }
 
 /// Everything about the volumes of one pod.
@@ -180,6 +183,12 @@ pub enum VolumeError {
     NoSource { volume: String },
     #[error("volume {volume:?}: {kind} is not supported without an apiserver")]
     NeedsApiServer { volume: String, kind: &'static str },
+    #[error("volume {volume:?}: {kind} {name:?} not found")]
+    Missing {
+        volume: String,
+        kind: &'static str,
+        name: String,
+    },
     #[error("volume {volume:?}: {kind} is not supported by this kubelet")]
     Unsupported { volume: String, kind: &'static str },
     #[error(

@@ -1,9 +1,11 @@
-//! The content of downwardAPI and projected volumes, as far as no apiserver is needed. Pure.
+//! The content of downwardAPI, configMap, secret and projected volumes. Pure.
 
 use k8s_openapi::api::core::v1::{
     DownwardAPIVolumeFile, DownwardAPIVolumeSource, Pod, ProjectedVolumeSource, VolumeProjection,
 };
 use keelson_api::field_path;
+
+mod referenced;
 
 use super::content::{FileContent, Payload, check_path};
 use super::plan::{Facts, VolumeError};
@@ -39,26 +41,18 @@ impl Maker<'_> {
         let mut payload = Payload::new();
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
         for projection in source.sources.iter().flatten() {
-            let Some(downward) = &projection.downward_api else {
+            if let Some(downward) = &projection.downward_api {
+                let items = downward.items.as_deref().unwrap_or_default();
+                self.add_items(&mut payload, items, mode)?;
+            } else if !self.add_referenced(&mut payload, projection, mode)? {
                 return Err(self.refused(projection));
-            };
-            self.add_items(
-                &mut payload,
-                downward.items.as_deref().unwrap_or_default(),
-                mode,
-            )?;
+            }
         }
         Ok(payload)
     }
 
     fn refused(&self, projection: &VolumeProjection) -> VolumeError {
         let kinds = [
-            (projection.config_map.is_some(), "projected configMap"),
-            (projection.secret.is_some(), "projected secret"),
-            (
-                projection.service_account_token.is_some(),
-                "projected serviceAccountToken",
-            ),
             (
                 projection.cluster_trust_bundle.is_some(),
                 "projected clusterTrustBundle",
@@ -82,15 +76,31 @@ impl Maker<'_> {
         default_mode: i32,
     ) -> Result<(), VolumeError> {
         for item in items {
-            check_path(&item.path).map_err(|cure| self.wrong(item, cure.to_owned()))?;
-            let mode = item.mode.unwrap_or(default_mode);
-            let mode = u32::try_from(mode).ok().filter(|mode| *mode <= 0o777);
-            let mode = mode.ok_or_else(|| self.wrong(item, "mode must be 0 to 0777".to_owned()))?;
             let bytes = self.value(item)?.into_bytes();
-            let before = payload.insert(item.path.clone(), FileContent { bytes, mode });
-            if before.is_some() || is_in_the_way(payload, &item.path) {
-                return Err(self.wrong(item, "collides with another item".to_owned()));
-            }
+            self.add(
+                payload,
+                &item.path,
+                bytes,
+                item.mode.unwrap_or(default_mode),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        payload: &mut Payload,
+        path: &str,
+        bytes: Vec<u8>,
+        mode: i32,
+    ) -> Result<(), VolumeError> {
+        let wrong = |cure: &str| self.wrong(path, cure.to_owned());
+        check_path(path).map_err(wrong)?;
+        let mode = u32::try_from(mode).ok().filter(|mode| *mode <= 0o777);
+        let mode = mode.ok_or_else(|| wrong("mode must be 0 to 0777"))?;
+        let before = payload.insert(path.to_owned(), FileContent { bytes, mode });
+        if before.is_some() || is_in_the_way(payload, path) {
+            return Err(wrong("collides with another item"));
         }
         Ok(())
     }
@@ -111,16 +121,16 @@ impl Maker<'_> {
             }
             _ => {
                 let cure = "needs one of fieldRef and resourceFieldRef".to_owned();
-                return Err(self.wrong(item, cure));
+                return Err(self.wrong(&item.path, cure));
             }
         };
-        value.map_err(|error| self.wrong(item, error.to_string()))
+        value.map_err(|error| self.wrong(&item.path, error.to_string()))
     }
 
-    fn wrong(&self, item: &DownwardAPIVolumeFile, cure: String) -> VolumeError {
+    fn wrong(&self, path: &str, cure: String) -> VolumeError {
         VolumeError::Item {
             volume: self.volume.to_owned(),
-            path: item.path.clone(),
+            path: path.to_owned(),
             cure,
         }
     }
@@ -211,11 +221,11 @@ mod tests {
         let items = |items: Value| json!({"downwardAPI": {"items": items}});
         check(
             json!({"secret": {"name": "s"}}),
-            "projected secret is not supported without",
+            "secret is not supported without",
         );
         check(
             json!({"serviceAccountToken": {"path": "t"}}),
-            "projected serviceAccountToken",
+            "serviceAccountToken is not supported without",
         );
         check(json!({}), "has no source");
         check(

@@ -77,6 +77,12 @@ impl Planner<'_> {
         if let Some(source) = &volume.projected {
             return Ok(self.content("projected", name, maker.projected(source)?));
         }
+        if let Some(source) = &volume.config_map {
+            return Ok(self.content("configmap", name, maker.config_map(source)?));
+        }
+        if let Some(source) = &volume.secret {
+            return Ok(self.content("secret", name, maker.secret(source)?));
+        }
         if let Some(source) = &volume.image {
             return image(name, source);
         }
@@ -140,8 +146,6 @@ fn image(name: &str, source: &ImageVolumeSource) -> Result<VolumeStep, VolumeErr
 fn refused(volume: &Volume) -> VolumeError {
     let name = || volume.name.clone();
     let needs_api = [
-        (volume.config_map.is_some(), "configMap"),
-        (volume.secret.is_some(), "secret"),
         (
             volume.persistent_volume_claim.is_some(),
             "persistentVolumeClaim",

@@ -1,0 +1,68 @@
+//! What a source says anew of a pod that is at hand already: an edit, or that it is to end sooner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::pod_loop::PodLoop;
+use crate::join::api_pods::differ;
+use crate::model::memory::{Life, Termination};
+use crate::model::{DesiredPod, PodOrigin, PodSpec, PodUid};
+use crate::observe::clock;
+use crate::reconcile;
+
+impl PodLoop {
+    /// Takes over what changed of pods at hand.
+    pub(super) fn follow_wishes(&mut self, wanted: &[Arc<DesiredPod>]) {
+        for desired in wanted.iter().filter(|pod| pod.origin == PodOrigin::Api) {
+            self.follow_edit(desired);
+            if let Some(grace) = desired.leaving() {
+                self.hurry(&desired.uid, grace);
+            }
+        }
+    }
+
+    fn follow_edit(&mut self, desired: &DesiredPod) {
+        let records = self.parts.records.clone();
+        let mut records = records.lock();
+        let Some(record) = records.get_mut(&desired.uid) else {
+            return;
+        };
+        if Arc::ptr_eq(&record.pod, &desired.pod) || !differ(&record.pod, &desired.pod) {
+            return;
+        }
+        record.pod = desired.pod.clone();
+        record.spec = Arc::new(PodSpec::from_pod(&desired.pod));
+        self.save(&desired.uid, record);
+        self.dirty.insert(desired.uid.clone());
+    }
+
+    /// A pod on its way out that was given more time has only this much from now on.
+    fn hurry(&mut self, uid: &PodUid, grace: Duration) {
+        let records = self.parts.records.clone();
+        let mut records = records.lock();
+        let Some(record) = records.get_mut(uid) else {
+            return;
+        };
+        let Life::Terminating(before) = record.memory.life.clone() else {
+            return;
+        };
+        if before.object_stays || grace >= before.grace {
+            return;
+        }
+        let asked = Termination {
+            since: clock::mono(),
+            grace,
+            failed: None,
+            object_stays: false,
+        };
+        reconcile::terminate(&mut record.memory, asked);
+        self.save(uid, record);
+        self.dirty.insert(uid.clone());
+    }
+
+    /// The grace that came with the wish for a pod's end.
+    pub(super) fn asked_grace(&self, uid: &PodUid) -> Option<Duration> {
+        let wanted = self.wanted.as_ref()?;
+        wanted.iter().find(|pod| pod.uid == *uid)?.leaving()
+    }
+}

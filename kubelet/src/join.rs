@@ -1,0 +1,210 @@
+//! The node under an apiserver: its Node object and lease, pods from the API, their statuses,
+//! mirror pods. Uses the public wire alone.
+//!
+//! Pure: [`node_object`], [`mirror`], [`status_patch`], [`api_pods`]. The rest carries out.
+
+pub mod api_pods;
+pub mod facts;
+pub mod heartbeat;
+pub mod mirror;
+pub mod node_object;
+pub mod objects;
+pub mod publish;
+pub mod register;
+pub mod status_patch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
+use keelson_client::cache::{Reflector, reflect};
+use keelson_client::kubeconfig::{Config as Access, KubeconfigError};
+use keelson_client::{Client, Resource, Store};
+use keelson_cri::Client as Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::pod_loop::{Records, Wanted};
+use crate::agent::pressure::Conditions;
+use crate::agent::start;
+use crate::config::Config;
+use crate::model::{DesiredPod, Mono, PodOrigin};
+use crate::node::Node;
+use crate::pod_source::SourceSnapshot;
+use api_pods::ApiPod;
+
+/// A cluster that this node is to be part of.
+#[derive(Debug)]
+pub struct Cluster {
+    client: Client,
+}
+
+/// What joining needs of the agent.
+pub struct Parts<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// What this node is.
+    pub node: &'a Arc<Node>,
+    /// The runtime.
+    pub cri: &'a Runtime,
+    /// The pods at hand.
+    pub records: &'a Records,
+    /// Told whenever the pod loop has turned.
+    pub turned: watch::Receiver<Mono>,
+    /// What runs low on the node.
+    pub conditions: Conditions,
+}
+
+/// The pods that the API wants, to be merged with those of other sources.
+pub struct Joined {
+    /// What the API wants.
+    pub source: watch::Receiver<Arc<SourceSnapshot>>,
+    /// Its pods, for those who report on them.
+    pods: Store<ApiPod>,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig, where one is given; connects later.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn open(config: &Config) -> Result<Option<Self>, KubeconfigError> {
+        let Some(path) = &config.options.kubeconfig else {
+            return Ok(None);
+        };
+        let client = Client::new(&Access::from_file(path)?, "kubelet")?;
+        Ok(Some(Self { client }))
+    }
+
+    /// Where references of pods are looked up.
+    #[must_use]
+    pub fn objects(&self) -> objects::ObjectSource {
+        objects::ObjectSource::new(self.client.clone())
+    }
+
+    /// Begins to follow the API's pods. Until it answers, the pods that were accepted before count
+    /// as wanted.
+    pub fn follow_pods(
+        &self,
+        parts: &Parts<'_>,
+        tasks: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) -> Joined {
+        let (store, writer) = Store::<ApiPod>::new(Vec::new());
+        let selector = format!("spec.nodeName={}", parts.node.name);
+        let pods = Resource::of::<Pod>().all();
+        let reflector = Reflector::new(self.client.clone(), pods).fields(&selector);
+        tasks.spawn(reflect(reflector, writer, stop.clone()));
+        let kept = SourceSnapshot {
+            ready: true,
+            pods: accepted_before(parts.records),
+            problems: Vec::new(),
+        };
+        let (sender, source) = watch::channel(Arc::new(kept));
+        tasks.spawn(tell(store.clone(), sender));
+        Joined {
+            source,
+            pods: store,
+        }
+    }
+
+    /// Registers the node, keeps its lease and status, and reports on pods.
+    pub fn report(
+        &self,
+        parts: Parts<'_>,
+        joined: Joined,
+        wanted: Wanted,
+        tasks: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) {
+        let kubelet = &parts.config.kubelet;
+        let (uid, known_uid) = watch::channel(None);
+        let seconds = |count: i32| Duration::from_secs(u64::try_from(count).unwrap_or(0));
+        let facts = facts::Facts {
+            cri: parts.cri.clone(),
+            setting: setting(parts.config, parts.node),
+            most_images: kubelet.node_status_max_images,
+            conditions: parts.conditions,
+        };
+        let registrar = register::Registrar {
+            client: self.client.clone(),
+            facts,
+            register: kubelet.register_node,
+            every: kubelet.node_status_update_frequency.to_std(),
+            report_every: kubelet.node_status_report_frequency.to_std(),
+            uid,
+        };
+        tasks.spawn(registrar.run(stop.clone()));
+        let lease = heartbeat::Heartbeat::new(
+            self.client.clone(),
+            &parts.node.name,
+            seconds(kubelet.node_lease_duration_seconds),
+            known_uid.clone(),
+        );
+        tasks.spawn(lease.run(stop.clone()));
+        let publisher = publish::Publisher {
+            client: self.client.clone(),
+            cri: parts.cri.clone(),
+            node: parts.node.clone(),
+            records: parts.records.clone(),
+            pods: joined.pods,
+            wanted,
+            node_uid: known_uid,
+            sent: BTreeMap::new(),
+        };
+        tasks.spawn(publisher.run(parts.turned, stop.clone()));
+    }
+}
+
+/// The settings that the Node object is made of.
+fn setting(config: &Config, node: &Node) -> node_object::Setting {
+    let kubelet = &config.kubelet;
+    node_object::Setting {
+        name: node.name.clone(),
+        addresses: node.ips.clone(),
+        port: kubelet.port,
+        labels: start::admission(config, node).labels,
+        taints: kubelet.register_with_taints.clone(),
+        provider_id: kubelet.provider_id.clone(),
+        allocatable: node.allocatable.clone(),
+        memory: node.limits.memory_capacity,
+        storage_path: config.options.root_dir.clone(),
+        most_pods: i64::from(kubelet.max_pods),
+    }
+}
+
+/// Pods of the API that run here since before the start.
+fn accepted_before(records: &Records) -> Vec<Arc<DesiredPod>> {
+    let records = records.lock();
+    let of_api = records
+        .iter()
+        .filter(|(_, record)| record.origin == PodOrigin::Api && !record.leaving());
+    let desired = of_api.map(|(uid, record)| {
+        Arc::new(DesiredPod {
+            uid: uid.clone(),
+            pod: record.pod.clone(),
+            origin: PodOrigin::Api,
+        })
+    });
+    desired.collect()
+}
+
+/// Tells the pod loop what the API wants, once all of it is known and then with every change.
+async fn tell(store: Store<ApiPod>, sender: watch::Sender<Arc<SourceSnapshot>>) {
+    store.synced().await;
+    let mut revision = store.revision();
+    loop {
+        revision.mark_unchanged();
+        sender.send_replace(Arc::new(api_pods::snapshot(&store.all())));
+        if revision.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The resource of Node objects.
+fn nodes() -> Resource {
+    Resource::of::<NodeObject>()
+}
