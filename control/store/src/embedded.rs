@@ -150,9 +150,13 @@ impl EmbeddedStore {
     /// Numbers about the engine, for its metrics.
     #[must_use]
     pub fn numbers(&self) -> Numbers {
-        self.shared
+        let shared = &self.shared;
+        let seen = shared.view().map(|view| (view.revision, view.compacted));
+        let (revision, compacted) = seen.unwrap_or_default();
+        let watches = shared.hub.watches();
+        shared
             .metrics
-            .numbers(&self.shared.path, self.shared.hub.watches())
+            .numbers(&shared.path, watches, revision, compacted)
     }
 
     /// Finishes what was asked for, has it on disk and closes the file; everything after that is

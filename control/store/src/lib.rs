@@ -18,6 +18,7 @@ pub mod embedded;
 pub mod error;
 pub mod etcd;
 pub mod key;
+pub mod measured;
 pub mod memory;
 pub mod request;
 pub mod revision;

@@ -145,9 +145,9 @@ impl Committer {
             Ok(None) => {}
             Err(fault) => return Err(self.give_up(answers, fault)),
         }
-        self.shared
-            .metrics
-            .observe_commit(answers.len(), started.elapsed());
+        let metrics = &self.shared.metrics;
+        metrics.observe_commit(answers.len(), started.elapsed());
+        metrics.note_history(self.position.history);
         answer(answers);
         Ok(())
     }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::Revision;
+
 /// Upper bounds of commit latencies, in seconds.
 pub const LATENCY: [f64; 12] = [
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 1.0, 4.0,
@@ -16,6 +18,7 @@ pub struct Metrics {
     requests: AtomicU64,
     nanoseconds: AtomicU64,
     latency: [AtomicU64; LATENCY.len()],
+    history: AtomicU64,
 }
 
 /// Numbers about an engine at a moment.
@@ -33,6 +36,12 @@ pub struct Numbers {
     pub commit_seconds: f64,
     /// Commits by how long they took: an upper bound in seconds and how many stayed below it.
     pub commit_latency: Vec<(f64, u64)>,
+    /// Bytes of values that only the past needs.
+    pub history_bytes: u64,
+    /// The newest revision.
+    pub revision: Revision,
+    /// The oldest that is kept.
+    pub compacted: Revision,
     /// Watches that are open.
     pub watches: usize,
 }
@@ -50,8 +59,19 @@ impl Metrics {
         }
     }
 
+    /// Notes how much the past takes.
+    pub fn note_history(&self, bytes: u64) {
+        self.history.store(bytes, Ordering::Relaxed);
+    }
+
     /// The numbers now.
-    pub fn numbers(&self, path: &Path, watches: usize) -> Numbers {
+    pub fn numbers(
+        &self,
+        path: &Path,
+        watches: usize,
+        revision: Revision,
+        compacted: Revision,
+    ) -> Numbers {
         let mut below = 0;
         let commit_latency = LATENCY.iter().zip(&self.latency).map(|(bound, count)| {
             below += count.load(Ordering::Relaxed);
@@ -65,6 +85,9 @@ impl Metrics {
             commits: self.commits.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
             commit_seconds: Duration::from_nanos(nanoseconds).as_secs_f64(),
+            history_bytes: self.history.load(Ordering::Relaxed),
+            revision,
+            compacted,
             watches,
         }
     }

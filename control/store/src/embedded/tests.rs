@@ -277,3 +277,35 @@ async fn serves_or_refuses(folder: &Path, whole: &Page) -> bool {
     }
     true
 }
+
+#[tokio::test]
+async fn counts_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let created = store
+        .create(&key("a"), value("x"), Write::durable())
+        .await
+        .unwrap();
+    let swapped = store
+        .compare_and_swap(&key("a"), created, value("y"), Write::durable())
+        .await;
+    let watch = store.watch(&things(), created).await.unwrap();
+    let numbers = store.numbers();
+    assert_eq!(
+        (numbers.revision, numbers.requests, numbers.watches),
+        (swapped.unwrap(), 2, 1)
+    );
+    assert!(numbers.file_bytes > 0 && numbers.history_bytes > 0 && numbers.commit_seconds > 0.0);
+    drop(watch);
+    let mut text = String::new();
+    store.numbers().render(&mut text);
+    assert!(text.contains("\nkeelson_store_watches 0\n"), "{text}");
+    assert!(
+        text.contains("apiserver_storage_size_bytes{storage_cluster_id=\"embedded\"} "),
+        "{text}"
+    );
+    assert!(
+        text.contains("keelson_store_commit_duration_seconds_bucket{le=\"+Inf\"} 2\n"),
+        "{text}"
+    );
+}
