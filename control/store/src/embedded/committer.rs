@@ -3,6 +3,7 @@
 //! expire and sweeps the past. It must not know how a request is decided.
 
 use std::collections::VecDeque;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -31,6 +32,12 @@ const SWEEP: usize = 256;
 /// Space that is left alone: the engine needs some to free some.
 const RESERVE: u64 = 16 * 1024 * 1024;
 
+/// What a byte of a value may cost in the file until the next commits free it again.
+const PER_BYTE: u64 = 8;
+
+/// How long an answer to how full the file is holds, while the disk is full.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// Owns all writing.
 pub struct Committer {
     database: Arc<Database>,
@@ -42,6 +49,8 @@ pub struct Committer {
     marks: VecDeque<(Instant, u64)>,
     /// When the oldest write was made that is not on disk.
     unsynced: Option<Instant>,
+    /// When it was seen how many bytes of the file are free.
+    reusable: Option<(Instant, u64)>,
 }
 
 /// Requests with their outcomes, to be answered once they are on disk.
@@ -64,6 +73,7 @@ impl Committer {
             position,
             marks: VecDeque::new(),
             unsynced: None,
+            reusable: None,
         }
     }
 
@@ -260,9 +270,9 @@ impl Committer {
     }
 
     /// Splits off what would need space when there is none.
-    fn refuse_when_full(&self, requests: Vec<Request>) -> (Vec<Request>, Answers) {
+    fn refuse_when_full(&mut self, requests: Vec<Request>) -> (Vec<Request>, Answers) {
         let incoming: usize = requests.iter().map(|one| one.operation.size()).sum();
-        if incoming == 0 || self.shared.free_space() > RESERVE + 8 * incoming as u64 {
+        if incoming == 0 || self.has_room(PER_BYTE * incoming as u64) {
             return (requests, Vec::new());
         }
         let (needs, rest): (Vec<_>, Vec<_>) = requests
@@ -271,6 +281,30 @@ impl Committer {
         let path = self.shared.path.to_path_buf();
         let full = |request| (request, Err(Error::Full { path: path.clone() }));
         (rest, needs.into_iter().map(full).collect())
+    }
+
+    /// Whether `needed` bytes can be written: on the disk, or else in pages of the file that were
+    /// used before and are free again.
+    fn has_room(&mut self, needed: u64) -> bool {
+        let free = self.shared.free_space();
+        if free > RESERVE + needed {
+            return true;
+        }
+        let known = self.reusable.filter(|(at, _)| at.elapsed() < LOOK_AGAIN);
+        let (at, reusable) = known.unwrap_or_else(|| (Instant::now(), self.reusable_space()));
+        self.reusable = Some((at, reusable.saturating_sub(needed)));
+        free > RESERVE / 2 && reusable > RESERVE + needed
+    }
+
+    /// Bytes on disk that belong to the file and hold nothing; 0 when that can't be said.
+    fn reusable_space(&self) -> u64 {
+        let allocated = self.database.begin_write().ok().and_then(|transaction| {
+            let stats = transaction.stats().ok()?;
+            transaction.abort().ok()?;
+            Some(stats.allocated_pages() * stats.page_size() as u64)
+        });
+        let on_disk = std::fs::metadata(&*self.shared.path).map_or(0, |data| data.blocks() * 512);
+        allocated.map_or(0, |allocated| on_disk.saturating_sub(allocated))
     }
 }
 
