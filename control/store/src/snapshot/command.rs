@@ -190,4 +190,32 @@ mod tests {
         check("save file --etcd-servers=http://a --etcd-certfile=c", false);
         check("drop file", false);
     }
+
+    #[test]
+    fn saves_shows_and_restores() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let store = crate::embedded::EmbeddedStore::open(
+            &folder.path().join("data"),
+            crate::embedded::Options::default(),
+        );
+        drop(store.unwrap());
+        let run = |words: &[&str]| {
+            let command = Command::try_parse_from(["snapshot"].iter().chain(words)).unwrap();
+            run(command.verb).map_err(|error| error.to_string())
+        };
+        let (file, data, other) = (path("file"), path("data"), path("other"));
+        let saved = run(&["save", &file, "--data-dir", &data]).unwrap();
+        assert!(saved.contains("keys:     0\n"), "{saved}");
+        assert!(run(&["status", &file]).unwrap().contains("is whole"));
+        assert!(
+            run(&["restore", &file, "--data-dir", &other])
+                .unwrap()
+                .contains("restored")
+        );
+        let refused = run(&["restore", &file, "--data-dir", &other]).unwrap_err();
+        assert!(refused.contains("is not empty"), "{refused}");
+        let missing = run(&["status", &path("nothing")]).unwrap_err();
+        assert!(missing.contains("nothing"), "{missing}");
+    }
 }
