@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::allocate::Ranges;
 use crate::auth::User;
 use crate::auth::authenticate::{Shown, StaticTokens, is_public, nobody, shown};
 use crate::auth::authorize::Attributes;
@@ -40,6 +41,8 @@ pub(crate) struct Api {
     pub(crate) accounts: Tokens,
     pub(crate) authorizer: Authorizer,
     pub(crate) limits: Limits,
+    /// Where addresses and ports of services come from.
+    pub(crate) ranges: Ranges,
     /// Who is asked before a write, in order.
     pub(crate) admissions: Vec<Box<dyn Admission>>,
     /// Where others reach this server: `HOST:PORT`.

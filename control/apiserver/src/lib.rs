@@ -12,6 +12,7 @@
 mod admission;
 mod admit;
 mod admit_metrics;
+mod allocate;
 mod api;
 mod auth;
 mod backend;

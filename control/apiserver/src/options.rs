@@ -74,6 +74,9 @@ pub struct Options {
     /// The range of the addresses of services.
     #[arg(long, default_value = "10.96.0.0/12", value_name = "CIDR")]
     pub service_cluster_ip_range: String,
+    /// The range of the ports of services that are open on every node.
+    #[arg(long, default_value = "30000-32767", value_name = "FIRST-LAST")]
+    pub service_node_port_range: String,
     /// Who decides what callers may do: Node, RBAC, AlwaysAllow.
     #[arg(
         long,

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admit::{Chain, UnknownPlugin};
+use crate::allocate::range::{AddressRange, PortRange};
+use crate::allocate::{self, Ranges};
 use crate::api::Api;
 use crate::auth::authenticate::{StaticTokens, TokenFileError};
 use crate::auth::authorizer::{Authorizer, Mode};
@@ -19,6 +21,7 @@ use crate::auth::service_account::Issuers;
 use crate::auth::tokens::{KeyFileError, Tokens};
 use crate::backend::{Backends, KubeletFiles};
 use crate::custom_kinds;
+use crate::failure::{Failure, Outcome};
 use crate::gate::Gate;
 use crate::handle::openapi::Documents;
 use crate::limits::Limits;
@@ -143,6 +146,7 @@ fn api(
     };
     let ip = options.advertise_address.unwrap_or(address.ip());
     Ok(Arc::new(Api {
+        ranges: ranges(options)?,
         backends: Backends::open(&kubelets, stopping.clone())?,
         openapi: Documents::default(),
         registry: Registry::new(store),
@@ -209,6 +213,41 @@ fn accounts(options: &Options) -> Result<Tokens, RunError> {
     })
 }
 
+/// Where addresses and ports of services come from.
+fn ranges(options: &Options) -> Result<Ranges, RunError> {
+    let wrong = |flag, value: &str, why: &str| RunError::Flag {
+        flag,
+        value: value.to_owned(),
+        why: why.to_owned(),
+    };
+    let addresses = options.service_cluster_ip_range.as_str();
+    let ports = options.service_node_port_range.as_str();
+    let parsed = addresses.split(',').map(AddressRange::parse);
+    let parsed: Option<Vec<AddressRange>> = parsed.collect();
+    Ok(Ranges {
+        addresses: parsed.ok_or_else(|| {
+            wrong(
+                "service-cluster-ip-range",
+                addresses,
+                "expected ADDRESS/LENGTH",
+            )
+        })?,
+        ports: PortRange::parse(ports)
+            .ok_or_else(|| wrong("service-node-port-range", ports, "expected FIRST-LAST"))?,
+    })
+}
+
+/// Sees to it that the addresses of all services are taken.
+async fn reserve_addresses(api: &Api) -> Outcome<()> {
+    let services = api.registry.cache_of("", "services").await?;
+    api.registry.caches.catch_up().await?;
+    for version in services.all().versions {
+        let service = serde_json::from_slice(&version.body).map_err(Failure::internal)?;
+        allocate::reserve(&api.registry, &service).await?;
+    }
+    Ok(())
+}
+
 fn service_ip(options: &Options) -> Result<IpAddr, RunError> {
     let range = &options.service_cluster_ip_range;
     let first = range.split(',').next().and_then(start::first_address);
@@ -250,6 +289,9 @@ async fn serve(
     let starting = Arc::clone(&api);
     tasks.spawn(async move {
         if start::until_there(&starting.registry, &place, &starting.stopping).await {
+            if let Err(failure) = reserve_addresses(&starting).await {
+                tracing::warn!(%failure, "not all addresses of services are reserved");
+            }
             starting.started.cancel();
         }
     });

@@ -9,6 +9,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::Value;
 
 use crate::admission::{self, Action, Ask};
+use crate::allocate;
 use crate::api::Api;
 use crate::failure::{Failure, Outcome};
 use crate::handle::options::WriteOptions;
@@ -80,6 +81,9 @@ pub(crate) async fn create(
 }
 
 async fn store(api: &Api, call: &Call, object: Value, options: &WriteOptions) -> Outcome<Found> {
+    if !options.dry_run && allocate::is_service(&call.kind) {
+        return store_service(api, call, object).await;
+    }
     if !options.dry_run {
         return api.registry.create(&call.kind, object).await;
     }
@@ -95,6 +99,18 @@ async fn store(api: &Api, call: &Call, object: Value, options: &WriteOptions) ->
             revision: 0,
         }),
         Err(failure) => Err(failure),
+    }
+}
+
+/// Stores a service with its addresses.
+async fn store_service(api: &Api, call: &Call, mut service: Value) -> Outcome<Found> {
+    let taken = allocate::take(&api.registry, &api.ranges, &mut service, &Value::Null).await?;
+    match api.registry.create(&call.kind, service).await {
+        Ok(found) => Ok(found),
+        Err(failure) => {
+            allocate::give_back(&api.registry, taken).await;
+            Err(failure)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::admission::{self, Action, Ask};
+use crate::allocate;
 use crate::api::Api;
 use crate::failure::{Failure, Outcome};
 use crate::handle::options::dry_run;
@@ -218,6 +219,9 @@ async fn delete_at(
         let next = plan(kind, current, options, call.now);
         let next = if dry { Next::Keep } else { next };
         if let Some(changed) = attempt.commit(next).await? {
+            if let (true, Changed::Removed(found)) = (allocate::is_service(kind), &changed) {
+                allocate::settle(&api.registry, &found.object, &Value::Null).await;
+            }
             return Ok(changed);
         }
     }

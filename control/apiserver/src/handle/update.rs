@@ -8,13 +8,14 @@ use keelson_schema::write;
 use serde_json::Value;
 
 use crate::admission::{self, Action, Ask};
+use crate::allocate;
 use crate::api::Api;
 use crate::failure::{Failure, Outcome};
 use crate::handle::edit::{self, Edit};
 use crate::handle::options::WriteOptions;
 use crate::handle::{Call, create, decode, delete, judge, parts, present};
 use crate::kinds::{served, stored};
-use crate::registry::{Found, Next, metadata};
+use crate::registry::{Changed, Found, Next, metadata};
 use crate::respond::{Reply, header_text};
 
 /// Replaces.
@@ -150,6 +151,11 @@ pub(crate) async fn change(
                 revision: attempt.current.revision,
             }));
         }
+        let service = allocate::is_service(&call.kind) && call.request.subresource.is_empty();
+        let taken = match service {
+            true => Some(allocate::take(&api.registry, &api.ranges, &mut new, old).await?),
+            false => None,
+        };
         let gone = metadata::is_going(old) && delete::is_done(&new);
         let same = write::is_same(&new, old);
         let new = stored(&call.kind, &new)?;
@@ -158,7 +164,19 @@ pub(crate) async fn change(
             (false, true) => Next::Keep,
             (false, false) => Next::Put(new),
         };
-        if let Some(changed) = attempt.commit(decided).await? {
+        let old = old.clone();
+        let committed = attempt.commit(decided).await;
+        match (&committed, taken) {
+            (Ok(Some(Changed::Removed(_))), Some(_)) => {
+                allocate::settle(&api.registry, &old, &Value::Null).await;
+            }
+            (Ok(Some(Changed::Now(found))), Some(_)) => {
+                allocate::settle(&api.registry, &old, &found.object).await;
+            }
+            (_, Some(taken)) => allocate::give_back(&api.registry, taken).await,
+            (_, None) => {}
+        }
+        if let Some(changed) = committed? {
             return Ok(done(changed.found()));
         }
     }

@@ -8,4 +8,5 @@ mod crud;
 mod harness;
 mod kubectl;
 mod lists;
+mod services;
 mod watch;
