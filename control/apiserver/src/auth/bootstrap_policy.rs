@@ -102,10 +102,30 @@ const fn binding(name: &'static str, subjects: &'static [&'static str]) -> Bindi
 /// What a role of a controller, and its service account behind this prefix, is called.
 const CONTROLLER: &str = "system:controller:";
 
-/// All cluster roles.
+/// All cluster roles. Those that gather begin with what the others here give them; what people
+/// label later is a controller's to gather.
 pub(crate) fn cluster_roles() -> Vec<Value> {
-    let all = cluster_roles::ROLES.iter().chain(controller_roles::ROLES);
-    all.map(cluster_role).collect()
+    let all = || cluster_roles::ROLES.iter().chain(controller_roles::ROLES);
+    let filled = all().map(|role| {
+        let mut object = cluster_role(role);
+        if !role.gathers.is_empty() {
+            object["rules"] = rules(&gathered(role.gathers));
+        }
+        object
+    });
+    filled.collect()
+}
+
+/// The rules of all parts of a role, and of the parts of those that gather themselves.
+fn gathered(name: &str) -> Vec<Rule> {
+    let parts = cluster_roles::ROLES
+        .iter()
+        .filter(|role| role.part_of == name);
+    let rules = parts.flat_map(|part| match part.gathers {
+        "" => part.rules.to_vec(),
+        inner => gathered(inner),
+    });
+    rules.collect()
 }
 
 /// What every node may do, as far as the Node authorizer says nothing else.
@@ -179,7 +199,6 @@ fn cluster_role(role: &Role) -> Value {
     let label = format!("{GROUP}/aggregate-to-{}", role.gathers);
     let labels = Map::from_iter([(label, Value::from("true"))]);
     object["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": labels}]});
-    object["rules"] = Value::Null;
     object
 }
 

@@ -83,6 +83,16 @@ fn objects_have_upstreams_form() {
 }
 
 #[test]
+fn gathering_roles_begin_with_their_parts() {
+    let roles = cluster_roles();
+    let count = |name: &str| fields::list(find(&roles, name), "/rules").len();
+    let part = |name: &str| count(&format!("system:aggregate-to-{name}"));
+    assert_eq!(count("view"), part("view"));
+    assert_eq!(count("edit"), part("edit") + part("view"));
+    assert_eq!(count("admin"), part("admin") + part("edit") + part("view"));
+}
+
+#[test]
 fn flow_schemas_have_their_levels() {
     let levels = flow_control::priority_levels();
     let names: BTreeSet<_> = levels.iter().map(fields::name).collect();
