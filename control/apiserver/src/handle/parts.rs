@@ -40,16 +40,19 @@ fn resize(merged: &mut Value, new: &Value) {
         for wanted in wanted {
             let own = merged["spec"][list].as_array_mut().into_iter().flatten();
             for container in own.filter(|container| container["name"] == wanted["name"]) {
-                for field in ["resources", "resizePolicy"] {
-                    if !wanted[field].is_null() {
-                        container[field] = wanted[field].clone();
-                    }
-                }
+                take_given(container, wanted, &["resources", "resizePolicy"]);
             }
         }
     }
     if !new["spec"]["resources"].is_null() {
         merged["spec"]["resources"] = new["spec"]["resources"].clone();
+    }
+}
+
+/// Takes those of the fields that are given.
+fn take_given(target: &mut Value, given: &Value, fields: &[&str]) {
+    for field in fields.iter().filter(|field| !given[**field].is_null()) {
+        target[*field] = given[*field].clone();
     }
 }
 
