@@ -8,7 +8,7 @@ use hyper::header::{self, HeaderMap};
 use hyper::{Request, Response};
 use jiff::Timestamp;
 use keelson_api::status_error::Reason;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
@@ -26,6 +26,7 @@ use crate::handle::openapi::Documents;
 use crate::handle::{self, Call};
 use crate::limits::Limits;
 use crate::registry::Registry;
+use crate::request_metrics::{Labels, RequestMetrics};
 use crate::respond::{header_text, negotiate, refuse};
 use crate::route::{self, Query, RequestInfo};
 use crate::server::Answer;
@@ -50,6 +51,7 @@ pub(crate) struct Api {
     /// The way to kubelets, pods and services.
     pub(crate) backends: Backends,
     pub(crate) openapi: Documents,
+    pub(crate) metrics: RequestMetrics,
     /// Begins when the server is asked to stop: watches end.
     pub(crate) stopping: CancellationToken,
     /// Whether the rest of `/readyz` can be believed: the start is over.
@@ -74,14 +76,35 @@ impl Answer for Api {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let info = route::resolve(request.method().as_str(), request.uri().path(), &query);
         let headers = request.headers().clone();
-        match self.process(&peer, info, query, request).await {
+        let labels = Labels::of(&info, self.is_served(&info));
+        let long = is_long(&info, &query);
+        let begun = Instant::now();
+        let going = self
+            .metrics
+            .begin(matches!(info.verb(), "get" | "list" | "watch" | "head"));
+        let response = match self.process(&peer, info, query, request).await {
             Ok(response) => response,
             Err(failure) => refuse(&failure, &headers),
-        }
+        };
+        drop(going);
+        let took = (!long).then(|| begun.elapsed());
+        self.metrics.done(labels, response.status().as_u16(), took);
+        response
     }
 }
 
 impl Api {
+    fn is_served(&self, info: &RequestInfo) -> bool {
+        let RequestInfo::Resource(asked) = info else {
+            return false;
+        };
+        let kinds = &self.registry.kinds;
+        let kind = kinds.find(&asked.group, &asked.version, &asked.resource);
+        kind.is_some_and(|kind| {
+            asked.subresource.is_empty() || kind.subresource(&asked.subresource).is_some()
+        })
+    }
+
     async fn process(
         self: &Arc<Self>,
         peer: &Peer,

@@ -31,6 +31,7 @@ mod object;
 pub mod options;
 mod protobuf;
 mod registry;
+mod request_metrics;
 mod respond;
 mod route;
 mod run;

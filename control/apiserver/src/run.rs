@@ -27,6 +27,7 @@ use crate::handle::openapi::Documents;
 use crate::limits::Limits;
 use crate::options::Options;
 use crate::registry::Registry;
+use crate::request_metrics::RequestMetrics;
 use crate::server::tls::{ReloadingTls, TlsError, TlsFiles};
 use crate::server::{self, ListenError};
 use crate::start::{self, Place};
@@ -149,6 +150,7 @@ fn api(
         ranges: ranges(options)?,
         backends: Backends::open(&kubelets, stopping.clone())?,
         openapi: Documents::default(),
+        metrics: RequestMetrics::default(),
         registry: Registry::new(store),
         tokens,
         accounts: Tokens {

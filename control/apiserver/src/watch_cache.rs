@@ -233,6 +233,16 @@ impl Caches {
         }
     }
 
+    /// How many objects each loaded kind has, by its name in the store.
+    pub(crate) fn counts(&self) -> Vec<(String, usize)> {
+        let kinds = self.kinds.read();
+        let name = |prefix: &str| prefix.trim_start_matches(ROOT).trim_matches('/').to_owned();
+        let counts = kinds
+            .iter()
+            .map(|(prefix, kind)| (name(prefix), kind.count()));
+        counts.collect()
+    }
+
     /// The newest revision that every cache has reached.
     pub(crate) fn progress(&self) -> u64 {
         self.progress.borrow().unwrap_or_default()

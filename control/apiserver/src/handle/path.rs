@@ -38,6 +38,7 @@ pub(crate) async fn answer(api: &Arc<Api>, admitted: Admitted) -> Outcome<Respon
             None => return Err(Failure::unknown_path()),
         },
         "openapi" => return openapi::answer(api, path, headers),
+        "metrics" if path == "/metrics" => metrics(api),
         "version" => Reply::value(StatusCode::OK, &version()),
         "livez" | "readyz" | "healthz" => health(api, path, &admitted.query).await?,
         "" => Reply::value(StatusCode::OK, &json!({"paths": PATHS})),
@@ -46,8 +47,23 @@ pub(crate) async fn answer(api: &Arc<Api>, admitted: Admitted) -> Outcome<Respon
     Ok(reply.into_response(headers))
 }
 
-const PATHS: [&str; 7] = [
-    "/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/version",
+/// Upstream's metrics, as far as there is something behind them.
+fn metrics(api: &Api) -> Reply {
+    let mut page = String::new();
+    api.metrics.render(&mut page);
+    page.push_str("# TYPE apiserver_storage_objects gauge\n");
+    let mut counts = api.registry.caches.counts();
+    counts.sort();
+    for (name, count) in counts {
+        page.push_str(&format!(
+            "apiserver_storage_objects{{resource=\"{name}\"}} {count}\n"
+        ));
+    }
+    Reply::text(StatusCode::OK, page).typed("text/plain; version=0.0.4; charset=utf-8")
+}
+
+const PATHS: [&str; 8] = [
+    "/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/metrics", "/version",
 ];
 
 fn version() -> serde_json::Value {

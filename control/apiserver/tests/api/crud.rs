@@ -202,3 +202,19 @@ async fn who_is_let_in() {
         .await;
     assert_eq!(acted.code, 403);
 }
+
+#[tokio::test]
+async fn requests_and_objects_are_counted() {
+    let server = Server::start().await;
+    let mut client = server.admin().await;
+    client.post(MAPS, &map("one")).await;
+    client.get(MAPS).await;
+    let page = client.get("/metrics").await;
+    let text = page.value.as_str().unwrap();
+    let created = "verb=\"CREATE\",group=\"\",version=\"v1\",resource=\"configmaps\"";
+    assert!(text.contains(created), "{text}");
+    assert!(
+        text.contains("apiserver_storage_objects{resource=\"configmaps\"} 1"),
+        "{text}"
+    );
+}
