@@ -113,7 +113,7 @@ fn answer(name: &str) -> ExitCode {
         "--help" | "-h" | "help" => print!("{HELP}"),
         "--version" | "-V" | "version" => println!("keelson {}", env!("CARGO_PKG_VERSION")),
         _ if NOT_YET.contains(&name) => {
-            eprintln!("keelson: {name} is not supported yet: this build holds the node only");
+            eprintln!("keelson: {name} is not supported yet: see README.md for what is built");
             return ExitCode::from(2);
         }
         _ => {

@@ -231,9 +231,14 @@ impl Distribution {
 }
 
 fn add_float(cell: &AtomicU64, difference: f64) {
-    let add = |bits| Some((f64::from_bits(bits) + difference).to_bits());
-    // The closure never refuses, so neither does the update.
-    let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    let mut seen = cell.load(Ordering::Relaxed);
+    loop {
+        let sum = (f64::from_bits(seen) + difference).to_bits();
+        match cell.compare_exchange_weak(seen, sum, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(newer) => seen = newer,
+        }
+    }
 }
 
 #[cfg(test)]
