@@ -69,10 +69,10 @@ fn keyed_change(key: &str, field: &str, old: &Value, new: &Value) -> Option<Valu
     let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (old, new) = (items(old), items(new));
     let named = |list: &[Value], item: &Value| list.iter().find(|i| i[key] == item[key]).cloned();
-    let changed = new
-        .iter()
-        .filter(|item| !named(&old, item).is_some_and(|old| is_within(item, &old)))
-        .cloned();
+    let changed = new.iter().filter_map(|item| match named(&old, item) {
+        Some(old) => item_change(item, &old),
+        None => Some(item.clone()),
+    });
     let gone = old
         .iter()
         .filter(|item| field != "conditions" && named(&new, item).is_none())
@@ -81,11 +81,14 @@ fn keyed_change(key: &str, field: &str, old: &Value, new: &Value) -> Option<Valu
     (!change.is_empty()).then(|| change.into())
 }
 
-/// Whether every field of ours is there with our value.
-fn is_within(ours: &Value, theirs: &Value) -> bool {
-    object(ours.clone())
-        .iter()
-        .all(|(field, value)| theirs.get(field) == Some(value))
+/// Our item, with null for what it no longer says; nothing if it is there already.
+fn item_change(ours: &Value, theirs: &Value) -> Option<Value> {
+    let (mut change, theirs) = (object(ours.clone()), object(theirs.clone()));
+    for field in theirs.keys().filter(|field| ours.get(field).is_none()) {
+        change.insert(field.clone(), Value::Null);
+    }
+    let same = |(field, value): (&String, &Value)| theirs.get(field) == Some(value);
+    (!change.iter().all(same)).then(|| change.into())
 }
 
 #[cfg(test)]
@@ -145,6 +148,16 @@ mod tests {
             json!({"conditions": [gate, {"type": "Ready", "status": "True"}]}),
             json!({"conditions": [ready]}),
             Some(json!({"conditions": [ready]})),
+        );
+    }
+
+    #[test]
+    fn a_condition_that_holds_again_loses_its_reason() {
+        check(
+            json!({"conditions": [{"type": "Ready", "status": "False", "reason": "R", "message": "m"}]}),
+            json!({"conditions": [{"type": "Ready", "status": "True"}]}),
+            Some(json!({"conditions": [
+                {"type": "Ready", "status": "True", "reason": null, "message": null}]})),
         );
     }
 
