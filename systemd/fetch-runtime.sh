@@ -5,8 +5,9 @@
 # carries one is found on the mirror which this machine's own apt uses; the index is checked
 # against Debian's signature, the package against the index, and the files are unpacked into
 # /opt/keelson/containerd-VERSION. With `cni-plugins` it does the same for the Go CNI plugins, which
-# the tests compare ours with, and with `etcd` for the etcd that the store's tests talk to. Nothing
-# that is installed or running is replaced or restarted.
+# the tests compare ours with, and for what else only tests use: with `etcd` for the etcd that the
+# store's tests talk to, with `kubectl` for the API server's, with `api-sources` for upstream's types,
+# which ours are held against. Nothing that is installed or running is replaced or restarted.
 set -eu
 
 prefix=${KEELSON_PREFIX:-/opt/keelson}
@@ -135,6 +136,36 @@ etcd_of() { # suite
     keep etcd-server
 }
 
+# kubectl 1.36 or newer; prints the program.
+kubectl() {
+    for candidate in "$prefix"/kubectl-*/usr/bin/kubectl /usr/bin/kubectl /usr/local/bin/kubectl; do
+        case "$("$candidate" version --client 2>/dev/null | awk '/^Client/ { print $3 }')" in
+        v1.3[6-9].*|v1.[4-9][0-9].*) echo "$candidate"; return 0 ;;
+        esac
+    done
+    return 1
+}
+
+kubectl_of() { # suite
+    case "$(field kubectl Version)" in 1.3[6-9].*|1.[4-9][0-9].*) ;; *) return 1 ;; esac
+    fetch "$1" kubectl
+    keep kubectl
+}
+
+# Upstream's API types of 1.36; prints the folder that holds k8s.io/api.
+api_sources() {
+    for folder in "$prefix"/golang-k8s-api-dev-0.36.*/usr/share/gocode/src; do
+        if [ -d "$folder/k8s.io/api" ]; then echo "$folder"; return 0; fi
+    done
+    return 1
+}
+
+api_sources_of() { # suite
+    case "$(field golang-k8s-api-dev Version)" in 0.36.*) ;; *) return 1 ;; esac
+    fetch "$1" golang-k8s-api-dev
+    keep golang-k8s-api-dev
+}
+
 # Finds the newest suite that has what is asked for and sets the mirror up for it.
 from_suites() { # function
     arch=$(dpkg --print-architecture)
@@ -175,5 +206,13 @@ etcd)
     etcd || { from_suites etcd_of && etcd; } ||
         die "no Debian suite of [$suites] at ${site:-the mirror} has an etcd 3.5 that runs here"
     ;;
-*) die "what to fetch: containerd, cni-plugins or etcd" ;;
+kubectl)
+    kubectl || { from_suites kubectl_of && kubectl; } ||
+        die "no Debian suite of [$suites] at ${site:-the mirror} has a kubectl 1.36"
+    ;;
+api-sources)
+    api_sources || { from_suites api_sources_of && api_sources; } ||
+        die "no Debian suite of [$suites] at ${site:-the mirror} has the API's sources of 1.36"
+    ;;
+*) die "what to fetch: containerd, cni-plugins, etcd, kubectl or api-sources" ;;
 esac

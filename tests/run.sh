@@ -108,7 +108,10 @@ else
     KEELSON_TEST_GO_CNI_BIN=$(systemd/fetch-runtime.sh cni-plugins)
     KEELSON_TEST_SKIPS=$logs/skips
     KEELSON_TEST_ETCD_BIN=$(systemd/fetch-runtime.sh etcd)
+    KUBECTL=$(systemd/fetch-runtime.sh kubectl)
+    KEELSON_GO_SOURCES=$(systemd/fetch-runtime.sh api-sources)
     export KEELSON_TEST_CONTAINERD_BIN KEELSON_TEST_GO_CNI_BIN KEELSON_TEST_ETCD_BIN KEELSON_TEST_SKIPS
+    export KUBECTL KEELSON_GO_SOURCES
     : >"$KEELSON_TEST_SKIPS"
     listed=$(cargo test --locked --target-dir "$target" --workspace -- --ignored --list 2>/dev/null | grep -c ': test$' || true)
     before=$((passed + failed))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use keelson_schema::schema::{Field, Schema, Shape, Topology};
 
 #[test]
-#[ignore = "needs KEELSON_GO_SOURCES"]
+#[ignore = "needs upstream's sources: make test"]
 fn facts_are_complete() {
     let root = PathBuf::from(std::env::var("KEELSON_GO_SOURCES").expect("KEELSON_GO_SOURCES"));
     let mut checked = 0;
@@ -29,7 +29,7 @@ fn facts_are_complete() {
 }
 
 #[test]
-#[ignore = "needs KEELSON_GO_SOURCES"]
+#[ignore = "needs upstream's sources: make test"]
 fn full_objects_are_known_and_unchanged() {
     let root = PathBuf::from(std::env::var("KEELSON_GO_SOURCES").expect("KEELSON_GO_SOURCES"));
     let schema = Schema::builtin();
