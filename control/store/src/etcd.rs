@@ -14,12 +14,12 @@ mod export;
 mod follow;
 mod leases;
 mod members;
+mod pause;
 mod proto;
 mod wire;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -27,6 +27,7 @@ use tonic::{Code, Status};
 
 use self::leases::Leases;
 use self::members::{ATTEMPT, Failure, Members, Pick, failure};
+use self::pause::Pauses;
 use self::proto::{CompactionRequest, RangeRequest, RangeResponse, StatusRequest};
 use crate::{
     Deleted, Durability, Entry, Error, Key, List, Page, Prefix, Reply, Revision, Store, Watch,
@@ -83,6 +84,7 @@ impl EtcdStore {
         F: Future<Output = Result<T, Status>>,
     {
         let mut last = Status::deadline_exceeded(operation);
+        let mut pauses = Pauses::new();
         for _ in 0..=self.members.len().max(2) {
             let pick = self.members.pick();
             match tokio::time::timeout(ATTEMPT, ask(pick)).await {
@@ -92,7 +94,7 @@ impl EtcdStore {
                 Err(_) => last = self.blame(pick, &Status::unavailable("no answer in time")),
             }
             self.members.avoid(pick);
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(pauses.next()).await;
         }
         Err(last)
     }

@@ -45,14 +45,17 @@ impl StaticTokens {
             path: path.to_owned(),
             source,
         })?;
-        let lines = text.lines().enumerate();
-        let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
-        let tokens = lines.map(|(at, line)| {
-            parse_line(line).ok_or_else(|| TokenFileError::Line {
-                path: path.to_owned(),
-                line: at + 1,
-            })
-        });
+        Self::parse(&text).map_err(|line| TokenFileError::Line {
+            path: path.to_owned(),
+            line,
+        })
+    }
+
+    /// The tokens of a file's text, or the number of the first line that is none.
+    fn parse(text: &str) -> Result<Self, usize> {
+        let lines = text.lines().zip(1_usize..);
+        let lines = lines.filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
+        let tokens = lines.map(|(line, at)| parse_line(line).ok_or(at));
         Ok(Self(tokens.collect::<Result<_, _>>()?))
     }
 
@@ -154,6 +157,17 @@ mod tests {
         assert_eq!(user.groups, ["a", "b", "system:authenticated"]);
         assert!(parse_line("abc,jane").is_none());
         assert!(parse_line(",jane,1").is_none());
+    }
+
+    #[test]
+    fn files_of_tokens_name_the_line_that_is_none() {
+        let tokens = StaticTokens::parse("# who\n\na,jane,1\nb,joe,2,\"x\"\n").unwrap();
+        let name = |token| tokens.user(token).map(|user| user.name.as_str());
+        assert_eq!(
+            (name("a"), name("b"), name("c")),
+            (Some("jane"), Some("joe"), None)
+        );
+        assert_eq!(StaticTokens::parse("a,jane,1\n\nb\n").err(), Some(3));
     }
 
     #[test]

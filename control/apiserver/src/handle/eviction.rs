@@ -72,21 +72,22 @@ async fn spend(api: &Api, call: &Call, pod: &Value, dry: bool) -> Outcome<()> {
     api.registry.caches.catch_up().await?;
     let inside = Selection::parse(call.namespace(), None, None, &[])?;
     let all = cache.select(&inside, 0).versions;
-    let mut covering = all.iter().filter(|version| {
-        let budget: Value = serde_json::from_slice(&version.body).unwrap_or_default();
-        covers(&budget, pod)
-    });
-    let Some(budget) = covering.next() else {
+    let mut covering = Vec::new();
+    for version in &all {
+        let budget = serde_json::from_slice(&version.body).map_err(Failure::internal)?;
+        if covers(&budget, pod)? {
+            covering.push(version.name());
+        }
+    }
+    let Some(budget) = covering.first() else {
         return Ok(());
     };
-    if covering.next().is_some() {
+    if covering.len() > 1 {
         return Err(Failure::internal(
             "this pod has more than one PodDisruptionBudget, which the eviction subresource does not support",
         ));
     }
-    let attempt = api
-        .registry
-        .attempt(budgets, call.namespace(), budget.name());
+    let attempt = api.registry.attempt(budgets, call.namespace(), budget);
     let mut attempt = attempt.await?;
     loop {
         let next = match judge(&attempt.current.object, pod, &metadata::time(call.now)) {
@@ -107,12 +108,23 @@ async fn spend(api: &Api, call: &Call, pod: &Value, dry: bool) -> Outcome<()> {
     }
 }
 
-fn covers(budget: &Value, pod: &Value) -> bool {
-    let selector = &budget["spec"]["selector"];
-    let selector = LabelSelector::deserialize(selector).ok();
-    let selector = selector.as_ref().and_then(Selector::of_object);
-    let label = |key: &str| pod["metadata"]["labels"][key].as_str();
-    selector.is_some_and(|selector| selector.matches_by(label))
+/// Whether a budget is about the pod. One that cannot be read may be: nothing is evicted against
+/// what nobody understands.
+fn covers(budget: &Value, pod: &Value) -> Outcome<bool> {
+    let selector = match &budget["spec"]["selector"] {
+        Value::Null => return Ok(false),
+        selector => LabelSelector::deserialize(selector).map_err(|error| error.to_string()),
+    };
+    let parsed = selector.and_then(|selector| {
+        Selector::of_object(&selector).ok_or_else(|| "it has an unknown operator".to_owned())
+    });
+    let parsed = parsed.map_err(|why| {
+        let name = metadata::text(budget, "name");
+        Failure::internal(format!(
+            "the selector of PodDisruptionBudget {name} cannot be used: {why}"
+        ))
+    })?;
+    Ok(parsed.matches_by(|key: &str| pod["metadata"]["labels"][key].as_str()))
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -197,9 +209,28 @@ mod tests {
 
     #[test]
     fn budgets_cover_what_they_select() {
-        assert!(covers(&budget(1), &pod("True")));
-        assert!(!covers(&budget(1), &json!({"metadata": {}})));
-        assert!(!covers(&json!({"spec": {}}), &pod("True")));
-        assert!(covers(&json!({"spec": {"selector": {}}}), &pod("True")));
+        let check = |budget: &Value, pod: &Value, expected: bool| {
+            assert_eq!(covers(budget, pod).ok(), Some(expected), "{budget}");
+        };
+        check(&budget(1), &pod("True"), true);
+        check(&budget(1), &json!({"metadata": {}}), false);
+        check(&json!({"spec": {}}), &pod("True"), false);
+        check(&json!({"spec": {"selector": {}}}), &pod("True"), true);
+    }
+
+    #[test]
+    fn budgets_that_nobody_understands_refuse() {
+        for selector in [
+            json!({"matchLabels": 7}),
+            json!({"matchExpressions": [{"key": "a", "operator": "Near"}]}),
+        ] {
+            let budget = json!({"metadata": {"name": "odd"}, "spec": {"selector": selector}});
+            let refused = covers(&budget, &pod("True")).unwrap_err();
+            assert!(
+                refused.message().contains("PodDisruptionBudget odd"),
+                "{}",
+                refused.message()
+            );
+        }
     }
 }

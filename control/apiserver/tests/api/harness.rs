@@ -38,7 +38,8 @@ struct Pair {
     key: KeyPair,
 }
 
-fn authority() -> (Issuer<'static, KeyPair>, Certificate) {
+/// Somebody who signs certificates.
+pub fn authority() -> (Issuer<'static, KeyPair>, Certificate) {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
@@ -50,6 +51,11 @@ fn authority() -> (Issuer<'static, KeyPair>, Certificate) {
 }
 
 fn pair(authority: &Issuer<'static, KeyPair>, name: &str, groups: &[&str]) -> Pair {
+    signed(authority, parameters(name, groups))
+}
+
+/// What a certificate of this user says.
+pub fn parameters(name: &str, groups: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     params
         .subject_alt_names
@@ -61,6 +67,10 @@ fn pair(authority: &Issuer<'static, KeyPair>, name: &str, groups: &[&str]) -> Pa
             .push(DnType::OrganizationName, *group);
     }
     params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn signed(authority: &Issuer<'static, KeyPair>, params: CertificateParams) -> Pair {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     Pair { certificate, key }
@@ -123,7 +133,22 @@ impl Server {
 
     /// A client with a certificate for this user.
     pub async fn client(&self, name: &str, groups: &[&str]) -> Client {
-        let pair = pair(&self.authority, name, groups);
+        self.client_with(&self.authority, parameters(name, groups))
+            .await
+    }
+
+    /// A client with a certificate that says this, signed by the server's own authority.
+    pub async fn client_saying(&self, parameters: CertificateParams) -> Client {
+        self.client_with(&self.authority, parameters).await
+    }
+
+    /// A client with a certificate that says this, signed by anybody.
+    pub async fn client_with(
+        &self,
+        authority: &Issuer<'static, KeyPair>,
+        parameters: CertificateParams,
+    ) -> Client {
+        let pair = signed(authority, parameters);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.key.serialize_der()));
         self.connect(Some((pair.certificate.der().clone(), key)))
             .await

@@ -4,6 +4,7 @@
 
 mod admission;
 mod auth;
+mod certificates;
 mod crud;
 mod harness;
 mod kubectl;

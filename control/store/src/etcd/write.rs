@@ -1,14 +1,13 @@
 //! Writes: conditional transactions, what to do when one breaks off, the leases they hang on. It
 //! must not know how a member is chosen.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::leases::Leases;
 use super::members::{ATTEMPT, Failure, failure};
+use super::pause::Pauses;
 use super::proto::response_op::Response;
 use super::proto::{LeaseGrantRequest, TxnRequest, TxnResponse};
 use super::{EtcdStore, wire};
@@ -52,13 +51,14 @@ impl EtcdStore {
     /// The second value tells whether an earlier attempt may have been carried out.
     async fn insist(&self, key: &Key, request: &TxnRequest) -> Result<(TxnResponse, bool), Error> {
         let (mut unclear, mut last) = (false, String::new());
+        let mut pauses = Pauses::new();
         for _ in 0..=self.members.len().max(2) {
             match self.send(request.clone()).await? {
                 Sent::Answered(answer) => return Ok((answer, unclear)),
                 Sent::Unreached(reason) => last = reason,
                 Sent::Unclear(reason) => (unclear, last) = (true, reason),
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(pauses.next()).await;
         }
         Err(given_up(key, unclear, last))
     }
@@ -71,7 +71,7 @@ impl EtcdStore {
     ) -> Result<Revision, Error> {
         let lease = self.lease(write).await?;
         let request = wire::put(key, Revision::ZERO, value.clone(), lease);
-        let mut last = String::new();
+        let (mut last, mut pauses) = (String::new(), Pauses::new());
         for _ in 0..=self.members.len().max(2) {
             match self
                 .send(request.clone())
@@ -85,7 +85,7 @@ impl EtcdStore {
                 Sent::Unreached(reason) => last = reason,
                 Sent::Unclear(reason) => return self.was_created(key, &value, reason).await,
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(pauses.next()).await;
         }
         Err(Error::Unavailable { reason: last })
     }
