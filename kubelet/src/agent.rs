@@ -148,7 +148,8 @@ pub async fn run(
     let view = Arc::new(shared.view(turned_at, changed.clone()));
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
-    let services = doors::open(&shared, view, &mut servers, &shutdown).await?;
+    let apiserver = cluster.as_ref().map(Cluster::client);
+    let services = doors::open(&shared, view, apiserver, &mut servers, &shutdown).await?;
     shared.rotate_logs(changed, &mut tasks, &mut servers, &shutdown);
     let (evict, evictions) = mpsc::channel(size_limits::QUEUED);
     shared.watch_sizes(changes.subscribe(), &mut tasks, evict.clone());

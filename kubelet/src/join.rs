@@ -5,6 +5,8 @@
 
 pub mod api_pods;
 pub mod facts;
+#[cfg(test)]
+pub(crate) mod fake_api;
 pub mod heartbeat;
 pub mod mirror;
 pub mod node_object;
@@ -76,6 +78,12 @@ impl Cluster {
         };
         let client = Client::new(&Access::from_file(path)?, "kubelet")?;
         Ok(Some(Self { client }))
+    }
+
+    /// The way to the apiserver.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Where references of pods are looked up.
@@ -203,6 +211,9 @@ async fn tell(store: Store<ApiPod>, sender: watch::Sender<Arc<SourceSnapshot>>) 
         }
     }
 }
+
+#[cfg(test)]
+mod wire_tests;
 
 /// The resource of Node objects.
 fn nodes() -> Resource {

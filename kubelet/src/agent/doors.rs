@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use keelson_client::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +12,7 @@ use super::shared::Shared;
 use super::start;
 use crate::config::Config;
 use crate::node::Node;
-use crate::serve::auth::{self, Authentication, UnsupportedAccess};
+use crate::serve::access::{Access, UnsupportedAccess};
 use crate::serve::handle::{Offer, Services};
 use crate::serve::server::{self, ListenError, Listener};
 use crate::serve::streaming::Streaming;
@@ -61,7 +62,8 @@ pub enum DoorError {
     },
 }
 
-/// Opens every door. All of them stand when this returns; what they serve with is given back, so
+/// Opens every door; who comes in is asked of the apiserver, where there is one. All doors stand
+/// when this returns; what they serve with is given back, so
 /// that its streaming sessions can be ended.
 ///
 /// # Errors
@@ -69,6 +71,7 @@ pub enum DoorError {
 pub async fn open(
     shared: &Shared,
     view: Arc<dyn NodeView>,
+    apiserver: Option<&Client>,
     tasks: &mut JoinSet<()>,
     shutdown: &CancellationToken,
 ) -> Result<Arc<Services>, DoorError> {
@@ -92,9 +95,7 @@ pub async fn open(
         stats: Arc::new(stats),
         streaming: Streaming::new(cri.clone(), idle),
         cri: cri.clone(),
-        authentication: Authentication {
-            anonymous: kubelet.authentication.anonymous.enabled,
-        },
+        access: Arc::new(access(shared, apiserver)?),
         offer: Offer {
             debugging: kubelet.enable_debugging_handlers,
             system_logs: kubelet.enable_system_log_handler,
@@ -125,10 +126,18 @@ pub async fn open(
     Ok(services)
 }
 
+/// Who is let in on the secure port. Where there is none, nobody needs to be asked.
+fn access(shared: &Shared, apiserver: Option<&Client>) -> Result<Access, UnsupportedAccess> {
+    let kubelet = &shared.config.kubelet;
+    if kubelet.enable_server {
+        Access::new(kubelet, &shared.node.name, apiserver)
+    } else {
+        Ok(Access::closed())
+    }
+}
+
 async fn secure(config: &Config, node: &Node) -> Result<Listener, DoorError> {
     let kubelet = &config.kubelet;
-    let webhook = kubelet.authentication.webhook.enabled;
-    auth::check_supported(webhook, &kubelet.authorization.mode)?;
     let client_ca = path(&kubelet.authentication.x509.client_ca_file);
     let files = match (
         path(&kubelet.tls_cert_file),

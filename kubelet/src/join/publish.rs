@@ -71,13 +71,17 @@ impl Publisher {
     async fn keep(&mut self, mut turned: watch::Receiver<Mono>) {
         self.pods.synced().await;
         let mut revision = self.pods.revision();
+        let mut registered = self.node_uid.clone();
         loop {
+            registered.mark_unchanged();
             turned.mark_unchanged();
             revision.mark_unchanged();
             let told = self.tell_all().await;
             tokio::select! {
                 changed = turned.changed() => if changed.is_err() { return },
                 changed = revision.changed() => if changed.is_err() { return },
+                // Pictures of static pods wait for it.
+                changed = registered.changed() => if changed.is_err() { return },
                 () = sleep(RETRY), if !told => {}
             }
             sleep(TOGETHER).await;

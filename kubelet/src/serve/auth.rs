@@ -1,110 +1,113 @@
 //! Who asks, and whether he may. Pure: certificates were verified by the TLS layer.
 
-use hyper::Method;
-use hyper::StatusCode;
+use std::collections::BTreeMap;
 
-use super::route::{MetricsPage, Route};
+use hyper::Method;
+
 use keelson_api::certificate_subject::Subject;
 
-/// The user of a request without a client certificate, where such are let in.
+use super::route::{MetricsPage, Route};
+
+/// The user of a request that proves nothing, where such are let in.
 pub const ANONYMOUS: &str = "system:anonymous";
+/// The group of everybody who proved who he is.
+const AUTHENTICATED: &str = "system:authenticated";
 
 /// Someone who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User {
-    /// The name, from the certificate's common name.
+    /// The name: a certificate's common name, or what the apiserver says of a token.
     pub name: String,
-    /// The groups, from the certificate's organizations.
+    /// What tells two users of equal name apart; empty if nothing does.
+    pub uid: String,
+    /// The groups.
     pub groups: Vec<String>,
+    /// What else is known of him, for who decides what he may do.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// What a request proves about its sender.
+/// What a connection proves about its client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// Nothing was shown.
     None,
     /// A certificate that the client CA vouches for.
     Certificate(Subject),
-    /// A certificate that it does not vouch for, or a token, which nothing here can check.
+    /// A certificate that it does not vouch for.
     Unverifiable,
 }
 
-/// How senders prove who they are (`authentication`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Authentication {
-    /// `anonymous.enabled`: whether requests that prove nothing are let in.
-    pub anonymous: bool,
+/// What is known of who asks before anybody else is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof<'a> {
+    /// He is known.
+    Known(User),
+    /// He is who the apiserver says that this token is of.
+    Token(&'a str),
+    /// He did not prove anything.
+    Nothing,
+    /// What he shows proves nothing.
+    Wrong,
 }
 
-/// Settings of `authentication` and `authorization` that need the control plane.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnsupportedAccess {
-    /// `authentication.webhook.enabled` is true.
-    #[error(
-        "authentication.webhook.enabled: true is not supported yet: set it to false and give authentication.x509.clientCAFile"
-    )]
-    WebhookAuthentication,
-    /// `authorization.mode` is `Webhook`.
-    #[error("authorization.mode: Webhook is not supported yet: set it to AlwaysAllow")]
-    WebhookAuthorization,
-    /// `authorization.mode` is unknown.
-    #[error("authorization.mode: {0:?} is unknown: expected AlwaysAllow")]
-    UnknownMode(String),
-}
-
-/// Checks at start that all that is asked for is there.
-pub fn check_supported(webhook: bool, mode: &str) -> Result<(), UnsupportedAccess> {
-    match mode {
-        _ if webhook => Err(UnsupportedAccess::WebhookAuthentication),
-        "AlwaysAllow" => Ok(()),
-        "Webhook" => Err(UnsupportedAccess::WebhookAuthorization),
-        other => Err(UnsupportedAccess::UnknownMode(other.to_owned())),
-    }
-}
-
-/// Why a request is turned away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("Unauthorized")]
-pub struct Unauthorized;
-
-impl Unauthorized {
-    /// The status to answer with.
-    pub const STATUS: StatusCode = StatusCode::UNAUTHORIZED;
-}
-
-impl Authentication {
-    /// Says who asks. Health is told to everybody.
-    pub fn authenticate(
-        self,
-        credentials: &Credentials,
-        route: Option<&Route>,
-    ) -> Result<User, Unauthorized> {
-        let open = self.anonymous || matches!(route, Some(Route::Healthz(_)));
-        match credentials {
-            Credentials::Certificate(subject) => user_of(subject).ok_or(Unauthorized),
-            Credentials::None if open => Ok(User {
-                name: ANONYMOUS.to_owned(),
-                groups: vec!["system:unauthenticated".to_owned()],
-            }),
-            Credentials::None | Credentials::Unverifiable => Err(Unauthorized),
+impl<'a> Proof<'a> {
+    /// What the connection's credentials and the request's `Authorization` prove.
+    #[must_use]
+    pub fn of(credentials: &Credentials, authorization: Option<&'a str>) -> Self {
+        if let Credentials::Certificate(subject) = credentials
+            && let Some(user) = user_of(subject)
+        {
+            return Self::Known(user);
+        }
+        match (bearer(authorization), credentials) {
+            (Some(token), _) => Self::Token(token),
+            (None, Credentials::None) => Self::Nothing,
+            (None, _) => Self::Wrong,
         }
     }
 }
 
+impl User {
+    /// Nobody in particular.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            name: ANONYMOUS.to_owned(),
+            groups: vec!["system:unauthenticated".to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// The same user among all who proved who they are.
+    #[must_use]
+    pub fn authenticated(mut self) -> Self {
+        if !self.groups.iter().any(|group| group == AUTHENTICATED) {
+            self.groups.push(AUTHENTICATED.to_owned());
+        }
+        self
+    }
+}
+
 fn user_of(subject: &Subject) -> Option<User> {
-    let mut groups = subject.organizations.clone();
-    groups.push("system:authenticated".to_owned());
-    Some(User {
-        name: subject
-            .common_name
-            .clone()
-            .filter(|name| !name.is_empty())?,
-        groups,
-    })
+    let name = subject.common_name.clone();
+    let user = User {
+        name: name.filter(|name| !name.is_empty())?,
+        groups: subject.organizations.clone(),
+        ..User::default()
+    };
+    Some(user.authenticated())
+}
+
+/// The token of an `Authorization` header; nothing if it holds another kind of proof, which does
+/// not count.
+fn bearer(authorization: Option<&str>) -> Option<&str> {
+    let (scheme, token) = authorization?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 /// What an authorizer is asked about a request; the resource is always `nodes`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
     /// The API verb.
     pub verb: &'static str,
@@ -112,14 +115,20 @@ pub struct Attributes {
     pub subresources: &'static [&'static str],
 }
 
-/// The attributes of a request, as upstream's authorizers know them.
-pub fn attributes(route: &Route, method: &Method) -> Attributes {
+/// The attributes of a request, as upstream's authorizers know them. What leads nowhere is asked
+/// about too, so that nobody learns what there is.
+#[must_use]
+pub fn attributes(route: Option<&Route>, method: &Method) -> Attributes {
     let verb = match *method {
         Method::POST => "create",
         Method::PUT => "update",
         Method::PATCH => "patch",
         Method::DELETE => "delete",
         _ => "get",
+    };
+    let Some(route) = route else {
+        let subresources = &["proxy"];
+        return Attributes { verb, subresources };
     };
     let subresources: &[&str] = match route {
         Route::StatsSummary => &["stats"],
@@ -146,7 +155,7 @@ pub fn attributes(route: &Route, method: &Method) -> Attributes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::route::{HealthCheck, route};
+    use super::super::route::route;
     use super::*;
 
     fn certificate(common_name: Option<&str>) -> Credentials {
@@ -157,28 +166,26 @@ mod tests {
     }
 
     #[test]
-    fn who_gets_in() {
-        let health = Route::Healthz(HealthCheck::All);
-        for (anonymous, credentials, route, expected) in [
-            (false, Credentials::None, Route::Pods, None),
-            (false, Credentials::None, health.clone(), Some(ANONYMOUS)),
-            (false, Credentials::Unverifiable, health, None),
-            (true, Credentials::None, Route::Pods, Some(ANONYMOUS)),
-            (true, Credentials::Unverifiable, Route::Pods, None),
-            (false, certificate(Some("ann")), Route::Pods, Some("ann")),
-            (true, certificate(None), Route::Pods, None),
-            (true, certificate(Some("")), Route::Pods, None),
-        ] {
-            let user = Authentication { anonymous }.authenticate(&credentials, Some(&route));
-            let name = user.ok().map(|user| user.name);
-            assert_eq!(name.as_deref(), expected, "{anonymous} {credentials:?}");
-        }
-    }
-
-    #[test]
-    fn groups_come_from_organizations() {
-        let user = Authentication::default().authenticate(&certificate(Some("ann")), None);
-        assert_eq!(user.unwrap().groups, ["ops", "system:authenticated"]);
+    fn what_proves_what() {
+        let ann = User {
+            name: "ann".into(),
+            groups: vec!["ops".into(), "system:authenticated".into()],
+            ..User::default()
+        };
+        let check = |credentials: Credentials, header: Option<&str>, expected: Proof<'_>| {
+            let found = Proof::of(&credentials, header);
+            assert_eq!(found, expected, "{credentials:?} {header:?}");
+        };
+        let token = Some("Bearer t0k");
+        check(certificate(Some("ann")), token, Proof::Known(ann));
+        check(certificate(None), None, Proof::Wrong);
+        check(certificate(Some("")), token, Proof::Token("t0k"));
+        check(Credentials::Unverifiable, None, Proof::Wrong);
+        check(Credentials::Unverifiable, token, Proof::Token("t0k"));
+        check(Credentials::None, Some("bearer  t0k "), Proof::Token("t0k"));
+        check(Credentials::None, Some("Bearer "), Proof::Nothing);
+        check(Credentials::None, Some("Basic YTpi"), Proof::Nothing);
+        check(Credentials::None, None, Proof::Nothing);
     }
 
     #[test]
@@ -195,26 +202,14 @@ mod tests {
             (Method::GET, "/exec/a/b/c", "get", &["proxy"]),
             (Method::POST, "/exec/a/b/c", "create", &["proxy"]),
             (Method::GET, "/containerLogs/a/b/c", "get", &["proxy"]),
+            (Method::PUT, "/nowhere", "update", &["proxy"]),
         ] {
-            let found = attributes(&route(&method, path).unwrap(), &method);
+            let found = attributes(route(&method, path).ok().as_ref(), &method);
             assert_eq!(
                 (found.verb, found.subresources),
                 (verb, subresources),
                 "{path}"
             );
-        }
-    }
-
-    #[test]
-    fn what_needs_the_control_plane_is_refused_with_its_cure() {
-        assert_eq!(check_supported(false, "AlwaysAllow"), Ok(()));
-        for (webhook, mode, cure) in [
-            (true, "AlwaysAllow", "set it to false"),
-            (false, "Webhook", "set it to AlwaysAllow"),
-            (false, "Never", "expected AlwaysAllow"),
-        ] {
-            let refused = check_supported(webhook, mode).unwrap_err().to_string();
-            assert!(refused.contains(cure), "{refused}");
         }
     }
 }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, AUTHORIZATION, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use keelson_cri::CriError;
 
-use super::auth::{Authentication, Credentials, Unauthorized};
+use super::access::Access;
+use super::auth::Credentials;
 use super::body::{Body, json, text};
 use super::query::Query;
 use super::route::{MetricsPage, Route, RouteError, allowed_methods, route};
@@ -71,8 +72,8 @@ pub struct Services {
     pub streaming: Streaming,
     /// Usage of node and pods.
     pub stats: Arc<Collector>,
-    /// How callers prove who they are.
-    pub authentication: Authentication,
+    /// Who is let in.
+    pub access: Arc<Access>,
     /// What is offered.
     pub offer: Offer,
 }
@@ -82,9 +83,14 @@ impl Services {
     pub async fn answer(&self, door: &Door, request: Request<Incoming>) -> Response<Body> {
         let found = route(request.method(), request.uri().path());
         if let Door::Secure(credentials) = door {
+            let header = request.headers().get(AUTHORIZATION);
+            let header = header.and_then(|value| value.to_str().ok());
             let route = found.as_ref().ok();
-            if let Err(refused) = self.authentication.authenticate(credentials, route) {
-                return text(Unauthorized::STATUS, refused.to_string());
+            let admitted = self
+                .access
+                .admit(credentials, header, route, request.method());
+            if let Err(refused) = admitted.await {
+                return text(refused.status(), refused.to_string());
             }
         }
         match found {

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::serve::auth::Authentication;
+use crate::serve::access::Access;
 use crate::serve::handle::Offer;
 use crate::serve::streaming::Streaming;
 use crate::serve::tls::policy::TlsPolicy;
@@ -95,7 +95,7 @@ impl Node {
             streaming: Streaming::new(cri.clone(), Duration::from_secs(60)),
             cri,
             stats: Arc::new(stats),
-            authentication: Authentication::default(),
+            access: Arc::new(Access::closed()),
             offer: Offer {
                 log_directory: self.place.path().to_owned(),
                 ..offer
@@ -209,8 +209,11 @@ async fn clients_are_known_by_their_certificates() {
         get_tls(address, trusted, Some(&theirs), "/pods").await,
         unauthorized
     );
+    let health = get_tls(address, trusted, None, "/healthz").await;
+    assert_eq!(health, unauthorized, "it is told on its own port");
     let healthy = (200, "ok".to_owned());
-    assert_eq!(get_tls(address, trusted, None, "/healthz").await, healthy);
+    let health = get_tls(address, trusted, Some(&ours), "/healthz").await;
+    assert_eq!(health, healthy);
     let hidden = get_tls(address, trusted, Some(&ours), "/status").await;
     assert_eq!(hidden, (404, "404: Page Not Found".into()));
     node.stop().await;
@@ -219,19 +222,20 @@ async fn clients_are_known_by_their_certificates() {
 #[tokio::test]
 async fn changed_certificates_are_taken_and_broken_ones_are_not() {
     let mut node = Node::new();
+    // Who is turned away has shaken hands all the same.
     let (address, files) = node.open_tls(None).await;
     let first = node.place.path().join("first.crt");
     std::fs::copy(&files.certificate, &first).unwrap();
-    assert_eq!(get_tls(address, &first, None, "/healthz").await.0, 200);
+    assert_eq!(get_tls(address, &first, None, "/healthz").await.0, 401);
     std::fs::write(&files.certificate, "nonsense").unwrap();
-    assert_eq!(get_tls(address, &first, None, "/healthz").await.0, 200);
+    assert_eq!(get_tls(address, &first, None, "/healthz").await.0, 401);
     let pki = node.place.path().join("pki");
     self_signed::ensure(&pki, "node-2", &["127.0.0.1".parse().unwrap()], None).unwrap();
     assert_eq!(
         get_tls(address, &files.certificate, None, "/healthz")
             .await
             .0,
-        200
+        401
     );
     node.stop().await;
 }
