@@ -12,15 +12,18 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::admit_metrics::AdmitMetrics;
 use crate::allocate::Ranges;
 use crate::auth::User;
 use crate::auth::authenticate::{Shown, StaticTokens, is_public, nobody, shown};
 use crate::auth::authorize::Attributes;
 use crate::auth::authorizer::Authorizer;
+use crate::auth::front::FrontProxy;
 use crate::auth::tokens::Tokens;
 use crate::auth::{impersonate, node};
 use crate::backend::Backends;
 use crate::body::Body;
+use crate::engine::Engine;
 use crate::failure::{Failure, Outcome};
 use crate::handle::openapi::Documents;
 use crate::handle::{self, Call};
@@ -31,9 +34,6 @@ use crate::respond::{header_text, negotiate, refuse};
 use crate::route::{self, Query, RequestInfo};
 use crate::server::Answer;
 use crate::server::tls::Peer;
-
-/// How long a request may take that is not long by nature.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The server's state.
 pub(crate) struct Api {
@@ -52,6 +52,16 @@ pub(crate) struct Api {
     pub(crate) backends: Backends,
     pub(crate) openapi: Documents,
     pub(crate) metrics: RequestMetrics,
+    pub(crate) admit_metrics: Arc<AdmitMetrics>,
+    pub(crate) engine: Arc<Engine>,
+    /// Proxies that say who calls.
+    pub(crate) front: FrontProxy,
+    /// Whether nobody in particular may ask for health.
+    pub(crate) anonymous: bool,
+    /// How long a request may take that is not long by nature.
+    pub(crate) deadline: Duration,
+    /// Which address of a node its kubelet is reached at, most wanted first.
+    pub(crate) kubelet_addresses: Vec<String>,
     /// Begins when the server is asked to stop: watches end.
     pub(crate) stopping: CancellationToken,
     /// Whether the rest of `/readyz` can be believed: the start is over.
@@ -137,12 +147,12 @@ impl Api {
             return self.handle(admitted).await;
         }
         let late = || Failure::new(Reason::Timeout, "the request did not finish in time");
-        let handled = timeout(DEADLINE, self.handle(admitted)).await;
+        let handled = timeout(self.deadline, self.handle(admitted)).await;
         handled.unwrap_or_else(|_| Err(late()))
     }
 
     async fn caller(&self, peer: &Peer, info: &RequestInfo, headers: &HeaderMap) -> Outcome<User> {
-        match shown(peer, headers)? {
+        match shown(peer, &self.front, headers)? {
             Shown::User(user) => Ok(user),
             Shown::Token(token) => {
                 if let Some(user) = self.tokens.user(token) {
@@ -152,8 +162,8 @@ impl Api {
                 Ok(owner.await?.user)
             }
             Shown::Nothing => match info {
-                RequestInfo::Path { path, .. } => nobody(path),
-                RequestInfo::Resource(_) => Err(Failure::unauthorized()),
+                RequestInfo::Path { path, .. } if self.anonymous => nobody(path),
+                _ => Err(Failure::unauthorized()),
             },
         }
     }

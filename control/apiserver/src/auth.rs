@@ -10,6 +10,7 @@ pub(crate) mod authorizer;
 pub(crate) mod bootstrap_policy;
 pub(crate) mod bootstrap_token;
 pub(crate) mod escalation;
+pub(crate) mod front;
 pub(crate) mod impersonate;
 pub(crate) mod node;
 pub(crate) mod rbac;

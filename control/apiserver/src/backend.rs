@@ -17,7 +17,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
 use crate::failure::{Failure, Outcome};
-use crate::server::tls::{TlsError, certificates};
+use crate::server::tls::{Files, Reloading, TlsError, certificates, roots};
 
 /// How long a backend may take to be reached.
 const DIAL: Duration = Duration::from_secs(10);
@@ -43,7 +43,7 @@ const NOT_PASSED: [HeaderName; 6] = [
 
 /// The way to backends.
 pub(crate) struct Backends {
-    kubelets: Arc<ClientConfig>,
+    kubelets: Reloading<KubeletFiles, Arc<ClientConfig>>,
     anyone: Arc<ClientConfig>,
     streams: TaskTracker,
     stopping: CancellationToken,
@@ -83,12 +83,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 impl Backends {
     /// Reads the files.
-    pub(crate) fn open(
-        files: &KubeletFiles,
-        stopping: CancellationToken,
-    ) -> Result<Self, TlsError> {
+    pub(crate) fn open(files: KubeletFiles, stopping: CancellationToken) -> Result<Self, TlsError> {
         Ok(Self {
-            kubelets: Arc::new(client_config(files)?),
+            kubelets: Reloading::open(files)?,
             anyone: Arc::new(client_config(&KubeletFiles::default())?),
             streams: TaskTracker::new(),
             stopping,
@@ -182,12 +179,12 @@ impl Backends {
         let stream = stream.map_err(failed)?;
         let config = match target.scheme {
             Scheme::Http => return Ok(Box::new(stream)),
-            Scheme::Https => &self.anyone,
-            Scheme::Kubelet => &self.kubelets,
+            Scheme::Https => Arc::clone(&self.anyone),
+            Scheme::Kubelet => self.kubelets.current(),
         };
         let name = ServerName::try_from(target.host.clone())
             .map_err(|error| unreachable(target, &error.to_string()))?;
-        let connector = TlsConnector::from(Arc::clone(config));
+        let connector = TlsConnector::from(config);
         let stream = connector.connect(name, stream).await.map_err(failed)?;
         Ok(Box::new(stream))
     }
@@ -206,6 +203,11 @@ fn answer(response: Response<Incoming>) -> Response<Body> {
     Response::from_parts(head, Body::Relayed(body))
 }
 
+/// Headers by which this server was told who calls.
+fn is_about_the_caller(name: &str) -> bool {
+    name.starts_with("impersonate-") || name.starts_with("x-remote-")
+}
+
 /// The headers that a backend gets.
 fn passed(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
     let mut passed = headers.clone();
@@ -218,7 +220,7 @@ fn passed(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
     }
     let acting: Vec<HeaderName> = passed
         .keys()
-        .filter(|name| name.as_str().starts_with("impersonate-"))
+        .filter(|name| is_about_the_caller(name.as_str()))
         .cloned()
         .collect();
     for name in acting {
@@ -227,13 +229,30 @@ fn passed(headers: &HeaderMap, upgrade: bool) -> HeaderMap {
     passed
 }
 
+impl Files<Arc<ClientConfig>> for KubeletFiles {
+    fn paths(&self) -> Vec<&Path> {
+        let identity = self
+            .identity
+            .iter()
+            .flat_map(|(certificate, key)| [certificate, key]);
+        identity
+            .chain(&self.authority)
+            .map(PathBuf::as_path)
+            .collect()
+    }
+
+    fn load(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        client_config(self).map(Arc::new)
+    }
+}
+
 fn client_config(files: &KubeletFiles) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Versions)?;
     let builder = match &files.authority {
-        Some(path) => builder.with_root_certificates(roots(path)?),
+        Some(path) => builder.with_root_certificates(roots(&[path])?),
         None => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anyone(provider))),
@@ -254,17 +273,6 @@ fn client_config(files: &KubeletFiles) -> Result<ClientConfig, TlsError> {
             key: key.clone(),
             source,
         })
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| TlsError::ClientCa {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-    }
-    Ok(roots)
 }
 
 /// Takes any certificate whose owner has its key.
@@ -318,6 +326,7 @@ mod tests {
         for name in [
             "authorization",
             "impersonate-user",
+            "x-remote-user",
             "host",
             "accept",
             "upgrade",

@@ -4,12 +4,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::options::Options;
+use crate::options::{Options, Unreadable};
 use crate::run::{RunError, run};
 
 /// Threads that serve requests, at most.
@@ -21,15 +20,26 @@ const BLOCKING_KEPT: Duration = Duration::from_secs(2);
 #[must_use]
 pub fn main(args: &[OsString], ready: fn()) -> ExitCode {
     let name = OsString::from("kube-apiserver");
-    let options = match Options::try_parse_from(std::iter::once(&name).chain(args)) {
-        Ok(options) => options,
-        Err(answer) => {
+    let (options, without_effect) = match Options::read(std::iter::once(name).chain(args.to_vec()))
+    {
+        Ok(read) => read,
+        Err(Unreadable::Clap(answer)) => {
             // Help and version are answers, not failures; clap knows where each is printed.
             let _ = answer.print();
             return ExitCode::from(u8::from(answer.use_stderr()));
         }
+        Err(Unreadable::Refused(refused)) => {
+            eprintln!("kube-apiserver: {refused}");
+            return ExitCode::FAILURE;
+        }
     };
     start_log(options.verbosity);
+    if !without_effect.is_empty() {
+        tracing::info!(
+            flags = without_effect.join(" "),
+            "these have no effect here"
+        );
+    }
     let served = runtime()
         .map_err(RunError::Start)
         .and_then(|runtime| runtime.block_on(until_told(options, ready)));

@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use keelson_schema::resource_table::Durability as RowDurability;
@@ -20,14 +21,16 @@ pub(crate) mod metadata;
 
 /// How often a change is tried anew when others change the object at the same time.
 const ATTEMPTS: usize = 16;
-/// How long events are kept.
-const EVENT_SECONDS: u32 = 3600;
+/// How long events are kept unless something else is asked for.
+const EVENT_TTL: Duration = Duration::from_secs(3600);
 
 /// The store, seen as objects.
 pub(crate) struct Registry {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) kinds: Kinds,
+    /// How long events are kept; nothing for ever.
+    pub(crate) event_ttl: Duration,
 }
 
 /// An object that was read.
@@ -72,6 +75,7 @@ impl Registry {
             caches: Caches::new(Arc::clone(&store)),
             store,
             kinds: Kinds::default(),
+            event_ttl: EVENT_TTL,
         }
     }
 
@@ -117,13 +121,29 @@ impl Registry {
     pub(crate) async fn create(&self, kind: &Kind, object: Value) -> Outcome<Found> {
         let (namespace, name) = metadata::place(&object);
         let key = self.key(kind, namespace, name)?;
-        let written = self.store.create(&key, encode(&object), write(kind)).await;
+        let written = self
+            .store
+            .create(&key, encode(&object), self.write(kind))
+            .await;
         match written {
             Ok(revision) => Ok(written_as(object, revision)),
             Err(Error::Exists { .. }) => {
                 Err(Failure::already_exists(&kind.group, &kind.plural, name))
             }
             Err(error) => Err(of_store(error)),
+        }
+    }
+
+    /// How an object of this kind is written.
+    fn write(&self, kind: &Kind) -> Write {
+        let write = Write {
+            durability: durability(kind),
+            ttl: None,
+        };
+        let seconds = u32::try_from(self.event_ttl.as_secs()).unwrap_or(u32::MAX);
+        match NonZeroU32::new(seconds) {
+            Some(seconds) if kind.plural == "events" => write.expiring(seconds),
+            _ => write,
         }
     }
 
@@ -192,8 +212,8 @@ impl Attempt<'_> {
             return Ok(Changed::Now(written_as(object, entry.mod_revision)));
         }
         let store = &self.registry.store;
-        let swapped =
-            store.compare_and_swap(&entry.key, entry.mod_revision, value, write(self.kind));
+        let write = self.registry.write(self.kind);
+        let swapped = store.compare_and_swap(&entry.key, entry.mod_revision, value, write);
         Ok(Changed::Now(written_as(object, swapped.await?)))
     }
 
@@ -223,16 +243,5 @@ fn durability(kind: &Kind) -> Durability {
     match kind.durability {
         RowDurability::Durable => Durability::Durable,
         RowDurability::Relaxed => Durability::Relaxed,
-    }
-}
-
-fn write(kind: &Kind) -> Write {
-    let write = Write {
-        durability: durability(kind),
-        ttl: None,
-    };
-    match NonZeroU32::new(EVENT_SECONDS) {
-        Some(seconds) if kind.plural == "events" => write.expiring(seconds),
-        _ => write,
     }
 }

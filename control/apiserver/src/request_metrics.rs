@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::route::RequestInfo;
+use crate::route::{RequestInfo, Verb};
 
 const TOTAL: &str = "apiserver_request_total";
 const TOOK: &str = "apiserver_request_duration_seconds";
@@ -17,7 +17,7 @@ const BOUNDS: [f64; 10] = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0, 6.0, 30.
 /// What requests are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Labels {
-    verb: String,
+    verb: &'static str,
     group: String,
     version: String,
     resource: String,
@@ -50,13 +50,30 @@ impl Drop for Going<'_> {
     }
 }
 
+/// What upstream's metrics call a verb: the method, but for what reads or removes many.
+fn reported(verb: Verb, subresource: &str) -> &'static str {
+    if matches!(subresource, "exec" | "attach" | "portforward" | "proxy") {
+        return "CONNECT";
+    }
+    match verb {
+        Verb::Get => "GET",
+        Verb::List => "LIST",
+        Verb::Watch => "WATCH",
+        Verb::Create => "POST",
+        Verb::Update => "PUT",
+        Verb::Patch => "PATCH",
+        Verb::Delete => "DELETE",
+        Verb::DeleteCollection => "DELETECOLLECTION",
+    }
+}
+
 impl Labels {
     /// The labels of a request. Paths and resources that are not served share a series, so that
     /// callers cannot make more of them; only `known` ones are named.
     pub(crate) fn of(info: &RequestInfo, known: bool) -> Self {
         match info {
             RequestInfo::Resource(request) if known => Self {
-                verb: request.verb.as_str().to_uppercase(),
+                verb: reported(request.verb, &request.subresource),
                 group: request.group.clone(),
                 version: request.version.clone(),
                 resource: request.resource.clone(),
@@ -68,7 +85,7 @@ impl Labels {
                 },
             },
             _ => Self {
-                verb: "OTHER".to_owned(),
+                verb: "OTHER",
                 group: String::new(),
                 version: String::new(),
                 resource: String::new(),
@@ -80,7 +97,7 @@ impl Labels {
 
     fn write(&self) -> String {
         format!(
-            "verb=\"{}\",group=\"{}\",version=\"{}\",resource=\"{}\",subresource=\"{}\",scope=\"{}\"",
+            "verb=\"{}\",group=\"{}\",version=\"{}\",resource=\"{}\",subresource=\"{}\",scope=\"{}\",component=\"apiserver\"",
             self.verb, self.group, self.version, self.resource, self.subresource, self.scope
         )
     }
@@ -156,7 +173,7 @@ mod tests {
         let mut page = String::new();
         metrics.render(&mut page);
         drop(going);
-        let labels = "verb=\"GET\",group=\"\",version=\"v1\",resource=\"pods\",subresource=\"\",scope=\"resource\"";
+        let labels = "verb=\"GET\",group=\"\",version=\"v1\",resource=\"pods\",subresource=\"\",scope=\"resource\",component=\"apiserver\"";
         for line in [
             format!("{TOTAL}{{{labels},code=\"200\"}} 1"),
             format!("{TOOK}_bucket{{{labels},le=\"0.025\"}} 0"),

@@ -1,7 +1,9 @@
 //! What a cluster has from its first moment on: brought about at every start, and left alone where
 //! people have made it theirs. What is to be written is decided in `auth::bootstrap_policy`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,6 +17,7 @@ use crate::auth::bootstrap_policy::{self, flow_control, objects};
 use crate::failure::{Failure, Outcome};
 use crate::handle::create::random;
 use crate::kinds::Kind;
+use crate::options::FrontFlags;
 use crate::registry::{Next, Registry, metadata};
 
 const RBAC: &str = bootstrap_policy::GROUP;
@@ -30,6 +33,55 @@ pub(crate) struct Place {
     /// The server's own.
     pub(crate) address: IpAddr,
     pub(crate) port: u16,
+    /// Where addresses of services come from.
+    pub(crate) service_ranges: Vec<String>,
+    /// Who vouches for callers.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Who vouches for proxies in front of this server, and how those say who calls.
+    pub(crate) front: FrontFlags,
+}
+
+impl Place {
+    /// What others need to know in order to find out who calls, as the files say it now. A file
+    /// that cannot be read is left out: whoever looks after TLS says so.
+    pub(crate) fn authorities(&self) -> BTreeMap<String, String> {
+        let read = |path: &Option<PathBuf>| std::fs::read_to_string(path.as_ref()?).ok();
+        let front = &self.front;
+        let list = |names: &[String]| Some(serde_json::json!(names).to_string());
+        let mut all = vec![("client-ca-file", read(&self.client_ca))];
+        if front.requestheader_client_ca_file.is_some() {
+            all.extend([
+                (
+                    "requestheader-client-ca-file",
+                    read(&front.requestheader_client_ca_file),
+                ),
+                (
+                    "requestheader-allowed-names",
+                    list(&front.requestheader_allowed_names),
+                ),
+                (
+                    "requestheader-username-headers",
+                    list(&front.requestheader_username_headers),
+                ),
+                (
+                    "requestheader-uid-headers",
+                    list(&front.requestheader_uid_headers),
+                ),
+                (
+                    "requestheader-group-headers",
+                    list(&front.requestheader_group_headers),
+                ),
+                (
+                    "requestheader-extra-headers-prefix",
+                    list(&front.requestheader_extra_headers_prefix),
+                ),
+            ]);
+        }
+        let known = all
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        known.collect()
+    }
 }
 
 /// Brings everything about, again and again until it is there or the server stops.
@@ -54,10 +106,9 @@ async fn everything(registry: &Registry, place: &Place) -> Outcome<()> {
     type Decide = fn(&Value, Option<&Value>) -> Change;
     namespaces(registry).await?;
     let service = objects::kubernetes_service(place.service_ip, 443, place.port);
-    let (servers, port) = ([place.address], place.port);
-    let slice = objects::kubernetes_slice(&servers, port);
-    let endpoints = objects::kubernetes_endpoints(&servers, port);
-    let all: [(&str, &str, Vec<Value>, Decide); 10] = [
+    let now = metadata::time(Timestamp::now());
+    let range = objects::service_range(&place.service_ranges, &now);
+    let all: [(&str, &str, Vec<Value>, Decide); 9] = [
         (
             "scheduling.k8s.io",
             "priorityclasses",
@@ -96,12 +147,11 @@ async fn everything(registry: &Registry, place: &Place) -> Outcome<()> {
             reconcile::flow_control,
         ),
         ("", "services", vec![service], reconcile::present),
-        ("", "endpoints", vec![endpoints], reconcile::endpoints),
         (
-            "discovery.k8s.io",
-            "endpointslices",
-            vec![slice],
-            reconcile::slice,
+            "networking.k8s.io",
+            "servicecidrs",
+            vec![range],
+            reconcile::present,
         ),
     ];
     let all = all
@@ -129,7 +179,7 @@ pub(crate) async fn namespaces(registry: &Registry) -> Outcome<()> {
 }
 
 /// Brings one object about.
-async fn bring(
+pub(crate) async fn bring(
     registry: &Registry,
     kind: &Kind,
     expected: &Value,
@@ -210,6 +260,19 @@ mod tests {
 
     use super::*;
 
+    impl Place {
+        pub(crate) fn example() -> Self {
+            Self {
+                service_ip: "10.96.0.1".parse().unwrap(),
+                address: "192.0.2.1".parse().unwrap(),
+                port: 6443,
+                service_ranges: vec!["10.96.0.0/12".to_owned()],
+                client_ca: None,
+                front: FrontFlags::default(),
+            }
+        }
+    }
+
     #[test]
     fn ranges_begin_with_the_service_of_the_api() {
         let check = |range, expected: Option<&str>| {
@@ -229,11 +292,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_objects_are_there_once_and_stay_as_people_left_them() {
         let registry = Registry::new(Arc::new(MemoryStore::default()));
-        let place = Place {
-            service_ip: "10.96.0.1".parse().unwrap(),
-            address: "192.0.2.1".parse().unwrap(),
-            port: 6443,
-        };
+        let place = Place::example();
         everything(&registry, &place).await.unwrap();
         let namespaces = registry.builtin("", "namespaces").unwrap();
         let found = registry.read(namespaces, "", "kube-system").await.unwrap();
@@ -252,18 +311,5 @@ mod tests {
         let found = registry.read(roles, "", "system:basic-user").await.unwrap();
         assert_eq!(found.object["rules"].as_array().map(Vec::len), Some(3));
         assert_eq!(registry.store.revision().await.unwrap().0, revision.0 + 1);
-        let other = Place {
-            address: "192.0.2.2".parse().unwrap(),
-            ..place
-        };
-        everything(&registry, &other).await.unwrap();
-        let slices = registry
-            .builtin("discovery.k8s.io", "endpointslices")
-            .unwrap();
-        let found = registry
-            .read(slices, "default", "kubernetes")
-            .await
-            .unwrap();
-        assert_eq!(found.object["endpoints"].as_array().map(Vec::len), Some(2));
     }
 }

@@ -221,6 +221,19 @@ impl EtcdStore {
     }
 }
 
+/// Appends what members say about themselves, in Prometheus's text format.
+pub fn render_members(members: &[MemberStatus], out: &mut String) {
+    let name = "apiserver_storage_size_bytes";
+    let help = "Size of the store's file in bytes.";
+    out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+    for (at, member) in members.iter().enumerate() {
+        let size = member.size;
+        out.push_str(&format!(
+            "{name}{{storage_cluster_id=\"etcd-{at}\"}} {size}\n"
+        ));
+    }
+}
+
 fn counting(prefix: &Prefix) -> RangeRequest {
     RangeRequest {
         count_only: true,

@@ -15,6 +15,13 @@ pub(crate) struct AddressRange {
     is_v6: bool,
 }
 
+impl std::fmt::Display for AddressRange {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bits: u32 = if self.is_v6 { 128 } else { 32 };
+        write!(out, "{}/{}", self.at(0), bits - self.size.trailing_zeros())
+    }
+}
+
 impl AddressRange {
     /// Reads a range.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -121,6 +128,7 @@ mod tests {
         let range = AddressRange::parse("10.0.0.7/28").unwrap();
         let mut all: Vec<_> = range.candidates(7).collect();
         assert_eq!(all.len(), 14);
+        assert_eq!(range.to_string(), "10.0.0.0/28");
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 14);

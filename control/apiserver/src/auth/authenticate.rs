@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use hyper::header::{self, HeaderMap};
 
+use crate::auth::front::FrontProxy;
 use crate::auth::{ANONYMOUS, User};
 use crate::failure::{Failure, Outcome};
 use crate::respond::header_text;
@@ -91,9 +92,18 @@ pub(crate) enum Shown<'a> {
 }
 
 /// What a request shows of its caller.
-pub(crate) fn shown<'a>(peer: &Peer, headers: &'a HeaderMap) -> Outcome<Shown<'a>> {
-    match peer.credentials() {
-        Credentials::Certificate(subject) => {
+pub(crate) fn shown<'a>(
+    peer: &Peer,
+    front: &FrontProxy,
+    headers: &'a HeaderMap,
+) -> Outcome<Shown<'a>> {
+    let shown = peer.credentials();
+    let proxied = shown.front.and_then(|proxy| front.user(&proxy, headers));
+    if let Some(user) = proxied {
+        return Ok(Shown::User(user));
+    }
+    match shown.own {
+        Credentials::Certificate(ref subject) => {
             let Some(name) = &subject.common_name else {
                 return Err(Failure::unauthorized());
             };
@@ -105,7 +115,7 @@ pub(crate) fn shown<'a>(peer: &Peer, headers: &'a HeaderMap) -> Outcome<Shown<'a
     if let Some(token) = bearer(headers) {
         return Ok(Shown::Token(token));
     }
-    match peer.credentials() {
+    match shown.own {
         Credentials::Unverifiable => Err(Failure::unauthorized()),
         _ => Ok(Shown::Nothing),
     }

@@ -1,6 +1,7 @@
 //! Streams and proxied requests: logs, exec, attach, port forwarding, proxies of nodes, pods and
 //! services. Decides where they go; `backend` takes them there.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -18,14 +19,6 @@ use crate::respond::Reply;
 use crate::route::{Query, percent_encode};
 use crate::selection::Selection;
 
-/// Which address of a node is taken, most wanted first.
-const ADDRESSES: [&str; 5] = [
-    "InternalIP",
-    "Hostname",
-    "InternalDNS",
-    "ExternalDNS",
-    "ExternalIP",
-];
 const KUBELET_PORT: u16 = 10250;
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// Options of a log that the kubelet takes as they are.
@@ -168,23 +161,23 @@ fn container(pod: &Value, query: &Query) -> Outcome<String> {
 async fn kubelet(api: &Api, name: &str) -> Outcome<(String, u16)> {
     let nodes = api.registry.builtin("", "nodes")?;
     let node = api.registry.read(nodes, "", name).await?.object;
-    kubelet_of(&node).ok_or_else(|| {
+    kubelet_of(&node, &api.kubelet_addresses).ok_or_else(|| {
         Failure::internal(format!(
             "no preferred addresses found; known addresses: [] (node {name})"
         ))
     })
 }
 
-fn kubelet_of(node: &Value) -> Option<(String, u16)> {
+fn kubelet_of(node: &Value, wanted: &[String]) -> Option<(String, u16)> {
     let status = &node["status"];
     let addresses = status["addresses"].as_array()?;
-    let of_type = |wanted: &&str| {
+    let of_type = |wanted: &String| {
         let mut found = addresses
             .iter()
-            .filter(|address| address["type"] == **wanted);
+            .filter(|address| address["type"] == *wanted.as_str());
         found.find_map(|address| address["address"].as_str())
     };
-    let host = ADDRESSES.iter().find_map(of_type)?;
+    let host = wanted.iter().find_map(of_type)?;
     let port = status["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
     let port = port
         .and_then(|port| u16::try_from(port).ok())
@@ -221,10 +214,31 @@ fn proxied_path(call: &Call) -> String {
     }
 }
 
+/// Nobody gets to this machine itself or to its link through a proxied request.
+fn allow(host: &str) -> Outcome<()> {
+    let link_local =
+        |ip: Ipv6Addr| ip.is_unicast_link_local() || (ip.segments()[0] & 0xff0e) == 0xff02;
+    let ours = match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => {
+            let link_multicast = ip.octets()[..3] == [224, 0, 0];
+            ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || link_multicast
+        }
+        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unspecified() || link_local(ip),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    };
+    if ours {
+        return Err(Failure::bad_request("address not allowed"));
+    }
+    Ok(())
+}
+
 async fn node_proxy(api: &Api, call: &Call) -> Outcome<Target> {
     let (scheme, name, port) = split_name(&call.request.name);
     let (host, own) = kubelet(api, name).await?;
     let asked = port.parse::<u16>().ok().filter(|port| *port != own);
+    if asked.is_some() {
+        allow(&host)?;
+    }
     Ok(Target {
         scheme: if asked.is_some() {
             scheme
@@ -250,6 +264,7 @@ async fn pod_proxy(api: &Api, call: &Call) -> Outcome<Target> {
             "address not allowed: pod {name} has none"
         )));
     }
+    allow(host)?;
     let first = pod
         .pointer("/spec/containers/0/ports/0/containerPort")
         .and_then(Value::as_u64);
@@ -294,6 +309,7 @@ async fn service_proxy(api: &Api, call: &Call) -> Outcome<Target> {
             message,
         )
     })?;
+    allow(&host)?;
     Ok(Target {
         scheme,
         host,
@@ -372,8 +388,35 @@ mod tests {
     fn nodes_have_a_kubelet() {
         let node = json!({"status": {"addresses": [{"type": "Hostname", "address": "h"}, {"type": "InternalIP", "address": "10.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 1234}}}});
-        assert_eq!(kubelet_of(&node), Some(("10.0.0.1".to_owned(), 1234)));
-        assert_eq!(kubelet_of(&json!({"status": {}})), None);
+        let check = |node: &Value, wanted: &[&str], expected: Option<(&str, u16)>| {
+            let wanted: Vec<_> = wanted.iter().map(|&one| one.to_owned()).collect();
+            let expected = expected.map(|(host, port)| (host.to_owned(), port));
+            assert_eq!(kubelet_of(node, &wanted), expected, "{wanted:?}");
+        };
+        check(&node, &["InternalIP", "Hostname"], Some(("10.0.0.1", 1234)));
+        check(&node, &["ExternalIP", "Hostname"], Some(("h", 1234)));
+        check(&node, &["ExternalIP"], None);
+        check(&json!({"status": {}}), &["InternalIP"], None);
+    }
+
+    #[test]
+    fn some_addresses_are_nobodys_business() {
+        for host in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "169.254.169.254",
+            "224.0.0.1",
+            "fe80::1",
+            "ff02::1",
+            "0.0.0.0",
+            "localhost",
+        ] {
+            assert!(allow(host).is_err(), "{host}");
+        }
+        for host in ["10.0.0.1", "fd00::1", "2001:db8::1", "node-1"] {
+            assert!(allow(host).is_ok(), "{host}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) async fn answer(api: &Arc<Api>, admitted: Admitted) -> Outcome<Respon
             None => return Err(Failure::unknown_path()),
         },
         "openapi" => return openapi::answer(api, path, headers),
-        "metrics" if path == "/metrics" => metrics(api),
+        "metrics" if path == "/metrics" => metrics(api).await,
         "version" => Reply::value(StatusCode::OK, &version()),
         "livez" | "readyz" | "healthz" => health(api, path, &admitted.query).await?,
         "" => Reply::value(StatusCode::OK, &json!({"paths": PATHS})),
@@ -48,9 +48,11 @@ pub(crate) async fn answer(api: &Arc<Api>, admitted: Admitted) -> Outcome<Respon
 }
 
 /// Upstream's metrics, as far as there is something behind them.
-fn metrics(api: &Api) -> Reply {
+async fn metrics(api: &Api) -> Reply {
     let mut page = String::new();
     api.metrics.render(&mut page);
+    api.admit_metrics.render(&mut page);
+    api.engine.render(&mut page).await;
     page.push_str("# TYPE apiserver_storage_objects gauge\n");
     let mut counts = api.registry.caches.counts();
     counts.sort();

@@ -38,6 +38,8 @@ pub(crate) struct TlsFiles {
     pub(crate) key: PathBuf,
     /// `--client-ca-file`: the certificates that vouch for clients, PEM.
     pub(crate) client_ca: Option<PathBuf>,
+    /// `--requestheader-client-ca-file`: the certificates that vouch for proxies in front, PEM.
+    pub(crate) front_ca: Option<PathBuf>,
 }
 
 /// Why there is no TLS.
@@ -86,22 +88,30 @@ pub enum TlsError {
 #[derive(Debug, Clone)]
 pub(crate) struct TlsSetup {
     pub(crate) config: Arc<ServerConfig>,
-    clients: Option<Arc<LateVerifier>>,
+    clients: Option<Verifier>,
+    fronts: Option<Verifier>,
 }
 
 impl TlsSetup {
     fn load(files: &TlsFiles) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pair = load_pair(files, &provider)?;
-        let clients = match &files.client_ca {
-            Some(path) => Some(Arc::new(client_verifier(path, &provider)?)),
+        let vouched = |path: &Option<PathBuf>| match path {
+            Some(path) => Verifier::new(path, roots(&[path])?, &provider).map(Some),
+            None => Ok(None),
+        };
+        let (clients, fronts) = (vouched(&files.client_ca)?, vouched(&files.front_ca)?);
+        // A client chooses its certificate by the authorities that it is told of: all of them.
+        let all: Vec<&PathBuf> = files.client_ca.iter().chain(&files.front_ca).collect();
+        let asked = match all.first() {
+            Some(path) => Some(Verifier::new(path, roots(&all)?, &provider)?),
             None => None,
         };
         let builder = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Versions)?;
-        let builder = match &clients {
-            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+        let builder = match asked {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(LateVerifier(verifier))),
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
@@ -109,25 +119,39 @@ impl TlsSetup {
         Ok(Self {
             config: Arc::new(config),
             clients,
+            fronts,
         })
     }
 
-    fn credentials(&self, shown: &[CertificateDer<'_>]) -> Credentials {
+    fn credentials(&self, shown: &[CertificateDer<'_>]) -> Proven {
         let Some((end_entity, intermediates)) = shown.split_first() else {
-            return Credentials::None;
+            return Proven {
+                own: Credentials::None,
+                front: None,
+            };
         };
-        let verified = self.clients.as_ref().is_some_and(|verifier| {
+        let subject = |verifier: &Option<Verifier>| {
             let now = UnixTime::now();
-            let verdict = verifier
-                .0
-                .verify_client_cert(end_entity, intermediates, now);
-            verdict.is_ok()
-        });
-        match verified.then(|| Subject::of(end_entity)).flatten() {
-            Some(subject) => Credentials::Certificate(Arc::new(subject)),
-            None => Credentials::Unverifiable,
+            let verifier = &verifier.as_ref()?.0;
+            let verdict = verifier.verify_client_cert(end_entity, intermediates, now);
+            verdict.ok()?;
+            Subject::of(end_entity).map(Arc::new)
+        };
+        let own = subject(&self.clients);
+        Proven {
+            own: own.map_or(Credentials::Unverifiable, Credentials::Certificate),
+            front: subject(&self.fronts),
         }
     }
+}
+
+/// What a connection's certificate proves, to each of those who vouch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// Who calls.
+    pub(crate) own: Credentials,
+    /// The proxy that may say who calls.
+    pub(crate) front: Option<Arc<Subject>>,
 }
 
 /// What a connection's certificate proves.
@@ -147,7 +171,7 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     setup: TlsSetup,
     shown: Vec<CertificateDer<'static>>,
-    believed: Mutex<Option<(Instant, Credentials)>>,
+    believed: Mutex<Option<(Instant, Proven)>>,
 }
 
 impl Peer {
@@ -162,10 +186,10 @@ impl Peer {
     }
 
     /// What its certificate proves by now: one that ran out stops counting on open connections.
-    pub(crate) fn credentials(&self) -> Credentials {
+    pub(crate) fn credentials(&self) -> Proven {
         let mut believed = self.believed.lock();
         match &*believed {
-            Some((since, credentials)) if since.elapsed() < BELIEVED => credentials.clone(),
+            Some((since, proven)) if since.elapsed() < BELIEVED => proven.clone(),
             _ => {
                 let fresh = self.setup.credentials(&self.shown);
                 *believed = Some((Instant::now(), fresh.clone()));
@@ -207,32 +231,52 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-fn client_verifier(path: &Path, provider: &Arc<CryptoProvider>) -> Result<LateVerifier, TlsError> {
-    let unusable = |reason: String| TlsError::ClientCa {
-        path: path.to_owned(),
-        reason,
-    };
+/// The certificates of all these files, as those who vouch for others.
+pub(crate) fn roots(paths: &[&PathBuf]) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        let added = roots.add(certificate);
-        added.map_err(|error| unusable(error.to_string()))?;
+    for path in paths {
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(|error| TlsError::ClientCa {
+                path: path.to_path_buf(),
+                reason: error.to_string(),
+            })?;
+        }
     }
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-    let verifier = builder.build();
-    verifier
-        .map(LateVerifier)
-        .map_err(|error| unusable(error.to_string()))
+    Ok(roots)
 }
 
-/// Lets every client finish its handshake that owns the certificate it shows; whether the CA
-/// vouches for it is found out when it asks for something.
-struct LateVerifier(Arc<dyn ClientCertVerifier>);
+/// Knows whom an authority vouches for.
+#[derive(Clone)]
+struct Verifier(Arc<dyn ClientCertVerifier>);
 
-impl fmt::Debug for LateVerifier {
+impl Verifier {
+    fn new(
+        path: &Path,
+        roots: RootCertStore,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, TlsError> {
+        let provider = Arc::clone(provider);
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        builder
+            .build()
+            .map(Self)
+            .map_err(|error| TlsError::ClientCa {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })
+    }
+}
+
+impl fmt::Debug for Verifier {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("LateVerifier")
+        out.write_str("Verifier")
     }
 }
+
+/// Lets every client finish its handshake that owns the certificate it shows; whether somebody
+/// vouches for it is found out when it asks for something.
+#[derive(Debug)]
+struct LateVerifier(Verifier);
 
 impl ClientCertVerifier for LateVerifier {
     fn client_auth_mandatory(&self) -> bool {
@@ -240,7 +284,7 @@ impl ClientCertVerifier for LateVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.0.0.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -259,6 +303,7 @@ impl ClientCertVerifier for LateVerifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.0
+            .0
             .verify_tls12_signature(message, certificate, signature)
     }
 
@@ -269,44 +314,56 @@ impl ClientCertVerifier for LateVerifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.0
+            .0
             .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.0.0.supported_verify_schemes()
     }
 }
 
-/// TLS that follows its files: before each connection a look at their times tells whether to
-/// read them again. Files that cannot be used leave what was read before in force.
-#[derive(Debug)]
-pub(crate) struct ReloadingTls {
-    files: TlsFiles,
-    current: Mutex<(TlsSetup, Vec<Stamp>)>,
+/// Something that is made of files, and made anew when they change: before each use a look at
+/// their times tells. Files that cannot be used leave what was made before in force.
+pub(crate) struct Reloading<F, T> {
+    files: F,
+    current: Mutex<(T, Vec<Stamp>)>,
 }
+
+/// What can be made of files.
+pub(crate) trait Files<T> {
+    /// Where they are.
+    fn paths(&self) -> Vec<&Path>;
+
+    /// Reads them.
+    fn load(&self) -> Result<T, TlsError>;
+}
+
+/// The server's own TLS.
+pub(crate) type ReloadingTls = Reloading<TlsFiles, TlsSetup>;
 
 /// Device, inode, size and time of change of a file; nothing if it is not there.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
-impl ReloadingTls {
+impl<T: Clone, F: Files<T>> Reloading<F, T> {
     /// Reads the files for the first time.
-    pub(crate) fn open(files: TlsFiles) -> Result<Self, TlsError> {
-        let stamps = files.stamps();
-        let setup = TlsSetup::load(&files)?;
+    pub(crate) fn open(files: F) -> Result<Self, TlsError> {
+        let stamps = stamps(&files.paths());
+        let made = files.load()?;
         Ok(Self {
             files,
-            current: Mutex::new((setup, stamps)),
+            current: Mutex::new((made, stamps)),
         })
     }
 
     /// What the files say now.
-    pub(crate) fn current(&self) -> TlsSetup {
+    pub(crate) fn current(&self) -> T {
         let mut current = self.current.lock();
-        let stamps = self.files.stamps();
+        let stamps = stamps(&self.files.paths());
         if stamps != current.1 {
             current.1 = stamps;
-            match TlsSetup::load(&self.files) {
-                Ok(setup) => current.0 = setup,
+            match self.files.load() {
+                Ok(made) => current.0 = made,
                 Err(error) => tracing::warn!(%error, "changed TLS files are not used"),
             }
         }
@@ -314,19 +371,23 @@ impl ReloadingTls {
     }
 }
 
-impl TlsFiles {
-    fn stamps(&self) -> Vec<Stamp> {
-        let files = [
-            Some(&self.certificate),
-            Some(&self.key),
-            self.client_ca.as_ref(),
-        ];
-        files
-            .into_iter()
-            .flatten()
-            .map(|path| stamp(path))
+impl Files<TlsSetup> for TlsFiles {
+    fn paths(&self) -> Vec<&Path> {
+        let own = [&self.certificate, &self.key];
+        let vouching = self.client_ca.iter().chain(&self.front_ca);
+        own.into_iter()
+            .chain(vouching)
+            .map(PathBuf::as_path)
             .collect()
     }
+
+    fn load(&self) -> Result<TlsSetup, TlsError> {
+        TlsSetup::load(self)
+    }
+}
+
+fn stamps(paths: &[&Path]) -> Vec<Stamp> {
+    paths.iter().map(|path| stamp(path)).collect()
 }
 
 fn stamp(path: &Path) -> Stamp {

@@ -16,7 +16,8 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -95,6 +96,13 @@ impl Server {
         let certificate = write("server.crt", own.certificate.pem());
         let key = write("server.key", own.key.serialize_pem());
         let ca = write("ca.crt", root.pem());
+        let to_kubelets = pair(
+            &authority,
+            "kube-apiserver-kubelet-client",
+            &["system:masters"],
+        );
+        let kubelet_certificate = write("kubelet-client.crt", to_kubelets.certificate.pem());
+        let kubelet_key = write("kubelet-client.key", to_kubelets.key.serialize_pem());
         let data = folder.path().join("data");
         let flag = |name: &str, path: &PathBuf| format!("--{name}={}", path.display());
         let mut args = vec![
@@ -104,6 +112,9 @@ impl Server {
             flag("tls-cert-file", &certificate),
             flag("tls-private-key-file", &key),
             flag("client-ca-file", &ca),
+            flag("kubelet-client-certificate", &kubelet_certificate),
+            flag("kubelet-client-key", &kubelet_key),
+            flag("kubelet-certificate-authority", &ca),
             flag("data-dir", &data),
         ];
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
@@ -189,6 +200,24 @@ impl Server {
             .unwrap();
         tokio::spawn(connection.with_upgrades());
         Client { sender }
+    }
+
+    /// TLS of a kubelet: this server vouches for it, or somebody else, and it knows its callers.
+    pub fn kubelet_tls(&self, foreign: Option<&Issuer<'static, KeyPair>>) -> ServerConfig {
+        let issuer = foreign.unwrap_or(&self.authority);
+        let own = pair(issuer, "system:node:n", &["system:nodes"]);
+        let mut roots = RootCertStore::empty();
+        roots.add(self.root.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let callers =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.key.serialize_der()));
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(callers.build().unwrap())
+            .with_single_cert(vec![own.certificate.der().clone()], key)
+            .unwrap()
     }
 
     /// A kubeconfig for somebody who may do everything.

@@ -10,4 +10,6 @@ mod harness;
 mod kubectl;
 mod lists;
 mod services;
+mod start;
+mod streams;
 mod watch;

@@ -1,5 +1,6 @@
 //! Namespaces, priority classes and the `kubernetes` service: what is there beside roles. Pure.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -74,6 +75,20 @@ pub(crate) fn kubernetes_endpoints(servers: &[IpAddr], port: u16) -> Value {
         "metadata": {"name": "kubernetes", "namespace": "default",
             "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
         "subsets": [{"addresses": addresses, "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]})
+}
+
+/// The ranges that services have their addresses from.
+pub(crate) fn service_range(ranges: &[String], now: &str) -> Value {
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": ranges},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "",
+            "message": "Kubernetes default Service CIDR is ready", "lastTransitionTime": now}]}})
+}
+
+/// How servers behind this one find out who calls: the authorities and headers that it goes by.
+pub(crate) fn authentication(data: BTreeMap<String, String>) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data,
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"}})
 }
 
 fn family(ip: IpAddr) -> &'static str {

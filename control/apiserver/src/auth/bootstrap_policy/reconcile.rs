@@ -88,55 +88,37 @@ pub(crate) fn present(expected: &Value, existing: Option<&Value>) -> Change {
     }
 }
 
-/// The slice of the API's own service: every server adds itself.
+/// The slice of the API's own service: exactly the servers that are there.
 pub(crate) fn slice(expected: &Value, existing: Option<&Value>) -> Change {
-    add_servers(
-        expected,
-        existing,
-        "/endpoints",
-        &["endpoints"],
-        "/addresses",
-    )
+    exactly(expected, existing, &["endpoints", "ports"])
 }
 
-/// The endpoints of the API's own service: every server adds itself.
+/// The endpoints of the API's own service: exactly the servers that are there.
 pub(crate) fn endpoints(expected: &Value, existing: Option<&Value>) -> Change {
-    let (path, steps) = ("/subsets/0/addresses", ["subsets", "0", "addresses"]);
-    let Some(existing) = existing else {
-        return Change::Create(expected.clone());
-    };
-    if existing.pointer(path).is_none() {
-        let mut wanted = existing.clone();
-        wanted["subsets"] = expected["subsets"].clone();
-        return changed(existing, wanted);
-    }
-    add_servers(expected, Some(existing), path, &steps, "/ip")
+    exactly(expected, existing, &["subsets"])
 }
 
-fn add_servers(
-    expected: &Value,
-    existing: Option<&Value>,
-    path: &str,
-    steps: &[&str],
-    address: &str,
-) -> Change {
+/// These fields, and whatever metadata people have added.
+fn exactly(expected: &Value, existing: Option<&Value>, parts: &[&str]) -> Change {
     let Some(existing) = existing else {
         return Change::Create(expected.clone());
     };
-    let known: Vec<&Value> = fields::list(existing, path)
-        .iter()
-        .map(|one| fields::value(one, address))
-        .collect();
-    let ours = fields::list(expected, path).iter();
-    let missing: Vec<Value> = ours
-        .filter(|one| !known.contains(&fields::value(one, address)))
-        .cloned()
-        .collect();
     let mut wanted = existing.clone();
-    if let Some(list) = wanted.pointer_mut(path).and_then(Value::as_array_mut) {
-        list.extend(missing);
-    } else if !missing.is_empty() {
-        fields::put(&mut wanted, steps, missing);
+    merge_metadata(expected, &mut wanted);
+    for part in parts {
+        wanted[*part] = expected[*part].clone();
+    }
+    changed(existing, wanted)
+}
+
+/// A ConfigMap of which these entries are ours.
+pub(crate) fn data(expected: &Value, existing: Option<&Value>) -> Change {
+    let Some(existing) = existing else {
+        return Change::Create(expected.clone());
+    };
+    let mut wanted = existing.clone();
+    for (key, value) in fields::text_map(expected, "/data") {
+        fields::put(&mut wanted, &["data", &key], value);
     }
     changed(existing, wanted)
 }
@@ -292,5 +274,16 @@ mod tests {
             Change::Nothing
         );
         assert_eq!(present(&expected, Some(&json!({}))), Change::Nothing);
+    }
+
+    #[test]
+    fn entries_of_others_stay_in_a_config_map() {
+        let expected = json!({"data": {"a": "1", "b": "2"}});
+        let existing = json!({"data": {"b": "0", "c": "3"}, "metadata": {"labels": {"x": "y"}}});
+        let Change::Update(wanted) = data(&expected, Some(&existing)) else {
+            panic!("nothing to change");
+        };
+        assert_eq!(wanted["data"], json!({"a": "1", "b": "2", "c": "3"}));
+        assert_eq!(data(&expected, Some(&wanted)), Change::Nothing);
     }
 }
