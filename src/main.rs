@@ -11,6 +11,7 @@ type Program = fn(&str, &[OsString]) -> ExitCode;
 const PROGRAMS: &[(&str, Program)] = &[
     ("kubelet", kubelet),
     ("kube-apiserver", apiserver),
+    ("kube-controller-manager", controllers),
     ("kube-proxy", proxy),
     ("bridge", plugin),
     ("host-local", plugin),
@@ -29,7 +30,6 @@ const PROGRAMS: &[(&str, Program)] = &[
 /// Programs of the finished system that this build does not hold.
 const NOT_YET: &[&str] = &[
     "kube-scheduler",
-    "kube-controller-manager",
     "cloud-controller-manager",
     "csi-hostpath",
     "csi-nfs",
@@ -55,6 +55,11 @@ fn kubelet(_: &str, args: &[OsString]) -> ExitCode {
 /// Services as rules of the kernel.
 fn proxy(_: &str, args: &[OsString]) -> ExitCode {
     keelson_proxy::command::main(args)
+}
+
+/// Desired state becomes objects.
+fn controllers(_: &str, args: &[OsString]) -> ExitCode {
+    keelson_controllers::command::main(args)
 }
 
 /// The API server, supervised in the same way.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
+use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
@@ -31,10 +32,26 @@ const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// The largest answer, in bytes.
 const BODY_LIMIT: usize = 256 << 20;
 
+/// A bearer token that its owner keeps fresh.
+#[derive(Clone, Debug, Default)]
+pub struct Bearer(Arc<RwLock<Option<HeaderValue>>>);
+
+impl Bearer {
+    /// What requests carry from now on. A text that no header can hold counts as no token.
+    pub fn set(&self, token: &str) {
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).ok();
+        *self.0.write() = value.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+    }
+}
+
 /// Talks to an apiserver. Clones share their connections.
 #[derive(Clone)]
 pub struct Client {
     transport: Arc<Transport>,
+    bearer: Option<Bearer>,
     user_agent: HeaderValue,
     limit: Duration,
 }
@@ -91,6 +108,7 @@ impl Client {
         })?;
         Ok(Self {
             transport: Arc::new(Transport::new(config)?),
+            bearer: None,
             user_agent,
             limit: ANSWER_LIMIT,
         })
@@ -102,6 +120,16 @@ impl Client {
     pub fn with_limit(&self, limit: Duration) -> Self {
         Self {
             limit,
+            ..self.clone()
+        }
+    }
+
+    /// The same connections, used in the name of somebody else. The client must have no
+    /// credentials of its own: a server believes a client certificate first.
+    #[must_use]
+    pub fn acting_as(&self, bearer: &Bearer) -> Self {
+        Self {
+            bearer: Some(bearer.clone()),
             ..self.clone()
         }
     }
@@ -271,6 +299,13 @@ impl Client {
             .uri(&call.url)
             .header(USER_AGENT, self.user_agent.clone())
             .header(ACCEPT, JSON);
+        let bearer = self
+            .bearer
+            .as_ref()
+            .and_then(|bearer| bearer.0.read().clone());
+        if let Some(bearer) = bearer {
+            builder = builder.header(AUTHORIZATION, bearer);
+        }
         if !call.body.is_empty() {
             builder = builder.header(CONTENT_TYPE, call.content_type);
         }

@@ -80,6 +80,7 @@ async fn run<T: Object>(reflector: &Reflector, writer: &mut Writer<T>) {
             event = carry_out(reflector, writer, &mut state, action).await;
         }
         actions = state.step(event);
+        note_version(writer, &state);
     }
 }
 
@@ -175,6 +176,14 @@ async fn watch<T: Object>(
             failure @ Event::Failed(_) => return failure,
             event => finish_list(writer, &state.step(event)),
         }
+        note_version(writer, state);
+    }
+}
+
+/// Tells the store how far it is, unless it is in the middle of a list.
+fn note_version<T: Object>(writer: &mut Writer<T>, state: &State) {
+    if !state.is_listing() {
+        writer.seen(state.version());
     }
 }
 

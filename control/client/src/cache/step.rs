@@ -138,6 +138,12 @@ impl State {
         matches!(self.phase, Phase::Listing(_) | Phase::Streaming)
     }
 
+    /// The version up to which the store is right; empty while that is not known.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// Takes in what happened and says what to do.
     pub fn step(&mut self, event: Event) -> Vec<Action> {
         match event {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ struct Shared<T> {
     listeners: RwLock<Vec<Listener<T>>>,
     synced: watch::Sender<bool>,
     revision: watch::Sender<u64>,
+    version: AtomicU64,
 }
 
 struct Content<T> {
@@ -59,6 +61,7 @@ impl<T> fmt::Debug for Store<T> {
 pub struct Writer<T> {
     store: Store<T>,
     list: u64,
+    listing: bool,
 }
 
 impl<T: Object> Store<T> {
@@ -74,11 +77,13 @@ impl<T: Object> Store<T> {
                 listeners: RwLock::new(Vec::new()),
                 synced: watch::Sender::new(false),
                 revision: watch::Sender::new(0),
+                version: AtomicU64::new(0),
             }),
         };
         let writer = Writer {
             store: store.clone(),
             list: 0,
+            listing: false,
         };
         (store, writer)
     }
@@ -148,6 +153,14 @@ impl<T: Object> Store<T> {
         self.shared.revision.subscribe()
     }
 
+    /// The resource version up to which the store has seen everything; 0 until a list was
+    /// complete, or from a server whose versions are no numbers. Moves also when the server says
+    /// that nothing happened (a bookmark).
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.shared.version.load(Ordering::Acquire)
+    }
+
     /// Calls a function with each change from now on, and with what is there already. It is
     /// called by the writer: it must be quick, as putting a key into a queue is.
     pub fn listen(&self, listener: impl Fn(&Change<T>) + Send + Sync + 'static) {
@@ -205,6 +218,10 @@ impl<T: Object> Writer<T> {
             }
             Change::Applied { old, new }
         };
+        // Objects of a list come in any order; those of a watch in that of their versions.
+        if !self.listing {
+            self.seen(change.latest().resource_version());
+        }
         announce(&listeners, &change);
         drop(listeners);
         shared.revision.send_modify(|revision| *revision += 1);
@@ -229,13 +246,22 @@ impl<T: Object> Writer<T> {
         shared.revision.send_modify(|revision| *revision += 1);
     }
 
+    /// Everything up to this resource version is in the store now.
+    pub fn seen(&mut self, version: &str) {
+        if let Ok(version) = version.parse() {
+            self.store.shared.version.store(version, Ordering::Release);
+        }
+    }
+
     /// A list begins: what it does not bring is gone when it ends.
     pub fn begin_list(&mut self) {
         self.list += 1;
+        self.listing = true;
     }
 
     /// A list has ended.
     pub fn end_list(&mut self) {
+        self.listing = false;
         let gone: Vec<Key> = {
             let content = self.store.shared.content.read();
             let old = content

@@ -1,0 +1,129 @@
+//! Which controllers there are: one line each. Decides which of them run. Pure.
+
+use crate::controller::Registration;
+use crate::replica_set;
+
+/// All controllers, in the order in which they start.
+pub const CONTROLLERS: &[Registration] = &[replica_set::REGISTRATION, replica_set::REPLICATION];
+
+/// Why a choice of controllers is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChoiceError {
+    /// A name is unknown.
+    #[error("--controllers: there is no controller {name:?}, known are: {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+    },
+}
+
+/// Upstream's controllers which this build lacks. They may be named, and are then not run.
+const ABSENT: &[&str] = &[
+    "attachdetach",
+    "cloud-node-lifecycle-controller",
+    "device-taint-eviction-controller",
+    "ephemeral-volume-controller",
+    "horizontal-pod-autoscaler-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    "node-route-controller",
+    "persistentvolume-attach-detach-controller",
+    "persistentvolume-expander-controller",
+    "podcertificaterequest-cleaner-controller",
+    "resourceclaim-controller",
+    "selinux-warning-controller",
+    "service-lb-controller",
+    "storage-version-migrator-controller",
+    "storageversion-garbage-collector-controller",
+    "taint-eviction-controller",
+    "validatingadmissionpolicy-status-controller",
+    "volumeattributesclass-protection-controller",
+];
+
+/// The controllers that `--controllers` chooses: `*` is all that are on by default, `name` adds
+/// one, `-name` takes one away, whatever the order.
+///
+/// # Errors
+/// A name is neither a controller's, nor one that it had, nor one of upstream's.
+pub fn choose(
+    all: &'static [Registration],
+    choice: &[String],
+) -> Result<Vec<&'static Registration>, ChoiceError> {
+    let is = |one: &Registration, name: &str| one.name == name || one.alias == name;
+    for word in choice.iter().filter(|word| *word != "*") {
+        let name = word.strip_prefix('-').unwrap_or(word);
+        if !all.iter().any(|one| is(one, name)) && !is_upstreams(name) {
+            let known: Vec<_> = all.iter().map(|one| one.name).collect();
+            return Err(ChoiceError::Unknown {
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
+        }
+    }
+    let chosen = all.iter().filter(|one| {
+        let off = choice
+            .iter()
+            .any(|word| word.strip_prefix('-').is_some_and(|name| is(one, name)));
+        let on = choice.iter().any(|word| is(one, word));
+        let star = choice.iter().any(|word| word == "*");
+        !off && (on || (star && one.by_default))
+    });
+    Ok(chosen.collect())
+}
+
+/// Whether upstream has a controller of this name, in either form.
+fn is_upstreams(name: &str) -> bool {
+    ABSENT.contains(&name) || name.ends_with("-controller")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONTROLLERS, choose};
+    use crate::controller::Registration;
+
+    #[test]
+    fn stars_names_and_dashes() {
+        const ALL: &[Registration] = &[
+            Registration {
+                name: "a-controller",
+                alias: "a",
+                ..CONTROLLERS[0]
+            },
+            Registration {
+                name: "b-controller",
+                alias: "b",
+                by_default: false,
+                ..CONTROLLERS[0]
+            },
+        ];
+        let check = |choice: &[&str], expected: &[&str]| {
+            let choice: Vec<_> = choice.iter().map(|word| (*word).to_owned()).collect();
+            let chosen = choose(ALL, &choice).unwrap();
+            let names: Vec<_> = chosen.iter().map(|one| one.name).collect();
+            assert_eq!(names, expected, "{choice:?}");
+        };
+        check(&["*"], &["a-controller"]);
+        check(&["*", "b"], &["a-controller", "b-controller"]);
+        check(&["-a-controller", "*", "b-controller"], &["b-controller"]);
+        check(&["*", "node-route-controller"], &["a-controller"]);
+        check(&[], &[]);
+        let error = choose(ALL, &["x".to_owned()]).unwrap_err();
+        assert!(
+            error.to_string().contains("\"x\", known are: a-controller"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (at, one) in CONTROLLERS.iter().enumerate() {
+            let clash = CONTROLLERS[..at].iter().find(|other| {
+                [other.name, other.alias]
+                    .iter()
+                    .any(|name| [one.name, one.alias].contains(name))
+            });
+            assert!(clash.is_none(), "{} and {clash:?}", one.name);
+        }
+    }
+}
