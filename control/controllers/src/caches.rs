@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use keelson_client::cache::{Key, Reflector, Store, reflect};
-use keelson_client::{Client, Resource};
+use keelson_client::{ApiPath, Client, Resource};
 use parking_lot::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -116,7 +116,7 @@ impl Caches {
             return store.clone();
         }
         let (store, writer) = Store::new(K::all_indexes());
-        let reflector = Reflector::new(self.client.clone(), K::RESOURCE.all());
+        let reflector = Reflector::new(self.client.clone(), watched::<K>()).fields(K::FIELDS);
         let task = reflect(reflector, writer, self.stop.clone());
         self.tasks.spawn(task);
         self.sight.add(store.clone());
@@ -134,5 +134,12 @@ impl Caches {
     /// Waits for the reflectors to end; they do when the token is cancelled.
     pub async fn ended(mut self) {
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+fn watched<K: Kind>() -> ApiPath {
+    match K::NAMESPACE {
+        "" => K::RESOURCE.all(),
+        namespace => K::RESOURCE.within(namespace),
     }
 }

@@ -10,15 +10,27 @@ use keelson_client::{Object, Resource};
 use serde::{Deserialize, Serialize};
 
 pub mod condition;
+pub mod endpoint_slice;
+pub mod namespace;
 pub mod node;
+pub mod node_lease;
 pub mod pod;
 pub mod replica_set;
+pub mod root_ca_map;
+pub mod service;
+pub mod service_account;
 pub mod template;
 
 pub use condition::Condition;
+pub use endpoint_slice::EndpointSlice;
+pub use namespace::Namespace;
 pub use node::Node;
+pub use node_lease::NodeLease;
 pub use pod::Pod;
 pub use replica_set::{ReplicaSet, ReplicationController};
+pub use root_ca_map::RootCaMap;
+pub use service::Service;
+pub use service_account::ServiceAccount;
 pub use template::Template;
 
 /// Labels or annotations.
@@ -38,6 +50,12 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub trait Kind: Object + std::fmt::Debug {
     /// How paths name it.
     const RESOURCE: Resource;
+
+    /// The one namespace that is watched; empty for all.
+    const NAMESPACE: &str = "";
+
+    /// A field selector for those that are watched; empty for all.
+    const FIELDS: &str = "";
 
     /// Its metadata.
     fn meta(&self) -> &Meta;
@@ -65,6 +83,9 @@ macro_rules! kind {
         $crate::kinds::kind!($type, $resource, Vec::new());
     };
     ($type:ty, $resource:expr, $indexes:expr) => {
+        $crate::kinds::kind!($type, $resource, $indexes, "", "");
+    };
+    ($type:ty, $resource:expr, $indexes:expr, $namespace:expr, $fields:expr) => {
         impl keelson_client::Object for $type {
             fn namespace(&self) -> &str {
                 &self.metadata.namespace
@@ -78,6 +99,8 @@ macro_rules! kind {
         }
         impl $crate::kinds::Kind for $type {
             const RESOURCE: keelson_client::Resource = $resource;
+            const NAMESPACE: &str = $namespace;
+            const FIELDS: &str = $fields;
             fn meta(&self) -> &$crate::kinds::Meta {
                 &self.metadata
             }

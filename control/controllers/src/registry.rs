@@ -1,10 +1,23 @@
 //! Which controllers there are: one line each. Decides which of them run. Pure.
 
 use crate::controller::Registration;
-use crate::replica_set;
+use crate::{
+    endpoint_slice, node_ipam, node_lifecycle, pod_gc, replica_set, root_ca_publisher,
+    service_account, taint_eviction,
+};
 
 /// All controllers, in the order in which they start.
-pub const CONTROLLERS: &[Registration] = &[replica_set::REGISTRATION, replica_set::REPLICATION];
+pub const CONTROLLERS: &[Registration] = &[
+    service_account::REGISTRATION,
+    root_ca_publisher::REGISTRATION,
+    replica_set::REGISTRATION,
+    replica_set::REPLICATION,
+    endpoint_slice::REGISTRATION,
+    node_lifecycle::REGISTRATION,
+    taint_eviction::REGISTRATION,
+    node_ipam::REGISTRATION,
+    pod_gc::REGISTRATION,
+];
 
 /// Why a choice of controllers is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +49,6 @@ const ABSENT: &[&str] = &[
     "service-lb-controller",
     "storage-version-migrator-controller",
     "storageversion-garbage-collector-controller",
-    "taint-eviction-controller",
     "validatingadmissionpolicy-status-controller",
     "volumeattributesclass-protection-controller",
 ];

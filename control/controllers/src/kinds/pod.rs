@@ -5,7 +5,7 @@ use keelson_client::Resource;
 use keelson_client::index::Index;
 use serde::Deserialize;
 
-use super::{Condition, Meta, condition, kind};
+use super::{Condition, Meta, NAMESPACE, condition, kind};
 
 /// The index of pods by the node they run on.
 pub const NODE: &str = "node";
@@ -25,11 +25,15 @@ pub struct Pod {
 kind!(
     Pod,
     Resource::fixed("", "v1", "pods", "Pod", true),
-    vec![Index::new(NODE, |pod: &Pod, words| {
-        if !pod.spec.node_name.is_empty() {
-            words.push(pod.spec.node_name.to_string());
-        }
-    })]
+    vec![
+        Index::new(NODE, |pod: &Pod, words| {
+            if !pod.spec.node_name.is_empty() {
+                words.push(pod.spec.node_name.to_string());
+            }
+        }),
+        Index::new(NAMESPACE, |pod: &Pod, words| words
+            .push(pod.metadata.namespace.to_string()))
+    ]
 );
 
 /// `spec` of a pod.

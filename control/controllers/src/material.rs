@@ -1,0 +1,28 @@
+//! Reads the certificates and keys that the command line names. Must not know what they are for.
+
+use std::path::Path;
+
+use tracing::{error, info};
+
+use crate::options::Options;
+
+/// The CA that pods are given to know the API server by, as PEM. `None`, which is told, without
+/// `--root-ca-file` or if it can't be read.
+#[must_use]
+pub fn root_ca(options: &Options) -> Option<String> {
+    let Some(path) = options.root_ca_file.as_deref() else {
+        info!("pods are given no CA: there is no --root-ca-file");
+        return None;
+    };
+    text(path, "--root-ca-file")
+}
+
+fn text(path: &Path, flag: &str) -> Option<String> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            error!(flag, path = %path.display(), %error, "cannot be read");
+            None
+        }
+    }
+}
