@@ -1,5 +1,5 @@
 # The project's commands. Everything here is also what CI runs.
-#   make up     this machine becomes a node that runs a two-pod demo
+#   make up     this machine becomes a cluster of one node that runs a demo
 #   make down   and is as before
 SHELL := /bin/sh
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))

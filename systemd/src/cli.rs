@@ -1,5 +1,6 @@
 //! The command line of the front door: what each command takes, and who does it.
 
+use crate::cluster::{Cluster, Range};
 use crate::configuration::Network;
 use crate::down::ForgetNetwork;
 use crate::layout::Layout;
@@ -8,8 +9,12 @@ use crate::{daemon, down, image, status, up, why};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keelson_cri::values::CgroupDriver;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// How many leading bits the addresses of one node's pods share.
+const NODE_BITS: u8 = 24;
 
 /// A host becomes a node.
 #[derive(Parser)]
@@ -21,7 +26,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a private containerd and the kubelet, and run the pods of a folder
+    /// Make this machine a cluster of one node, or with --standalone a node alone
     Up(Up),
     /// Stop them and take everything away that they made
     Down(Down),
@@ -45,10 +50,13 @@ struct Root {
 struct Up {
     #[command(flatten)]
     root: Root,
-    /// Run the manifests of this folder
+    /// A node without a control plane
+    #[arg(long)]
+    standalone: bool,
+    /// Run the manifests of this folder, on a node without a control plane
     #[arg(long, value_name = "DIR")]
     manifests: Option<PathBuf>,
-    /// Run two pods that talk to each other
+    /// Run pods that talk to each other
     #[arg(long)]
     demo: bool,
     /// Only find out whether this machine can be a node
@@ -60,9 +68,49 @@ struct Up {
     /// Who makes cgroups: systemd where it runs the node, else cgroupfs
     #[arg(long, value_name = "DRIVER")]
     cgroup_driver: Option<Driver>,
-    /// The pods' IPv4 range
-    #[arg(long, value_name = "CIDR", default_value_t = Network::default().subnet)]
-    subnet: String,
+    /// The IPv4 range of this node's pods; the first /24 of the cluster's by default
+    #[arg(long, value_name = "CIDR")]
+    subnet: Option<Range>,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+}
+
+/// What identifies a cluster, by kubeadm's names.
+#[derive(Args)]
+struct ClusterFlags {
+    /// The node's name, instead of the host's
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+    /// The address that others reach this machine at
+    #[arg(long, value_name = "IP")]
+    apiserver_advertise_address: Option<IpAddr>,
+    /// The IPv4 range of the cluster's pods
+    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
+    pod_network_cidr: Range,
+    /// The range of services
+    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
+    service_cidr: Range,
+}
+
+impl ClusterFlags {
+    /// The cluster that is meant, on a machine whose pods are plugged into `bridge`.
+    fn cluster(&self, bridge: &str) -> Result<Cluster, String> {
+        let address = self.apiserver_advertise_address;
+        let address = address.or_else(|| up::address_here(bridge)).ok_or(
+            "this machine has no address but loopback's: give it one, name one with --apiserver-advertise-address, or run a node alone with --standalone",
+        )?;
+        let named = self.node_name.clone();
+        let node = named.unwrap_or_else(up::name_here).trim().to_lowercase();
+        if node.is_empty() {
+            return Err("this machine has no name: give one with --node-name".to_owned());
+        }
+        Ok(Cluster {
+            node,
+            address,
+            services: self.service_cidr,
+            pods: self.pod_network_cidr,
+        })
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -150,6 +198,16 @@ async fn run(command: Command, forget: ForgetNetwork) -> ExitCode {
 
 async fn go_up(args: Up) -> Result<(), String> {
     let layout = layout(&args.root);
+    let alone = args.standalone || args.manifests.is_some();
+    let cluster = if alone {
+        None
+    } else {
+        Some(args.cluster.cluster(&layout.bridge)?)
+    };
+    let subnet = args.subnet.unwrap_or_else(|| {
+        let part = args.cluster.pod_network_cidr;
+        part.first_part(NODE_BITS)
+    });
     let options = up::Options {
         cgroup_driver: match args.cgroup_driver {
             Some(driver) => driver.into(),
@@ -159,12 +217,14 @@ async fn go_up(args: Up) -> Result<(), String> {
         wishes: Wishes {
             manifests: args.manifests.map(absolute),
             demo: args.demo,
+            cluster: cluster.is_some(),
         },
         containerd: args.containerd.map(absolute),
         network: Network {
-            subnet: args.subnet,
+            subnet: subnet.to_string(),
             ..up::network_here()
         },
+        cluster,
     };
     if args.check {
         up::check(&options)

@@ -1,6 +1,7 @@
 //! The texts of the configuration files: CNI network list and `KubeletConfiguration`.
 //! (containerd's own comes from `keelson_cri`, which knows what containerd needs.)
 
+use crate::cluster::{Cluster, DOMAIN};
 use crate::layout::Layout;
 use keelson_cri::values::CgroupDriver;
 use serde_json::{Value, json};
@@ -90,8 +91,26 @@ fn strip(object: &mut Value, keys: &[&str]) {
 
 /// The kubelet's configuration: JSON, which is YAML too.
 #[must_use]
-pub fn kubelet(layout: &Layout, manifests: &Path, driver: CgroupDriver) -> String {
-    pretty(&json!({
+pub fn kubelet(
+    layout: &Layout,
+    manifests: &Path,
+    driver: CgroupDriver,
+    cluster: Option<&Cluster>,
+) -> String {
+    let mut config = alone(layout, manifests, driver);
+    if cluster.is_some() {
+        config["authentication"] = json!({
+            "webhook": { "enabled": false },
+            "x509": { "clientCAFile": layout.pki().join("ca.crt") },
+        });
+        config["clusterDomain"] = json!(DOMAIN);
+    }
+    pretty(&config)
+}
+
+/// The configuration of a node without a cluster.
+fn alone(layout: &Layout, manifests: &Path, driver: CgroupDriver) -> Value {
+    json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "staticPodPath": manifests,
@@ -108,13 +127,13 @@ pub fn kubelet(layout: &Layout, manifests: &Path, driver: CgroupDriver) -> Strin
         // There is no apiserver to ask: who has a client certificate of this node's CA may call.
         "authentication": { "webhook": { "enabled": false } },
         "authorization": { "mode": "AlwaysAllow" },
-    }))
+    })
 }
 
 /// The kubelet's command line.
 #[must_use]
-pub fn kubelet_args(layout: &Layout) -> Vec<OsString> {
-    let flags = [
+pub fn kubelet_args(layout: &Layout, cluster: Option<&Cluster>) -> Vec<OsString> {
+    let files = [
         ("--config", layout.kubelet_config()),
         ("--config-dir", layout.kubelet_drop_ins()),
         ("--root-dir", layout.kubelet_root()),
@@ -122,10 +141,23 @@ pub fn kubelet_args(layout: &Layout) -> Vec<OsString> {
         ("--cert-dir", layout.kubelet_certificates()),
         ("--status-socket", layout.kubelet_socket()),
     ];
-    let words = flags
+    let files = files
         .into_iter()
         .flat_map(|(flag, path)| [flag.into(), path.into()]);
-    std::iter::once("kubelet".into()).chain(words).collect()
+    let joining = cluster.into_iter().flat_map(|cluster| {
+        [
+            "--kubeconfig".into(),
+            layout.kubeconfig("kubelet").into(),
+            "--hostname-override".into(),
+            cluster.node.clone().into(),
+            "--node-ip".into(),
+            cluster.address.to_string().into(),
+        ]
+    });
+    std::iter::once("kubelet".into())
+        .chain(files)
+        .chain(joining)
+        .collect()
 }
 
 fn pretty(value: &Value) -> String {
@@ -168,7 +200,7 @@ mod tests {
     #[test]
     fn the_kubelet_stays_in_our_folders() {
         let layout = Layout::new(Path::new("/r"));
-        let text = kubelet(&layout, Path::new("/m"), CgroupDriver::Systemd);
+        let text = kubelet(&layout, Path::new("/m"), CgroupDriver::Systemd, None);
         let config: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             config["containerRuntimeEndpoint"],
@@ -177,5 +209,28 @@ mod tests {
         assert_eq!(config["staticPodPath"], "/m");
         assert_eq!(config["cgroupRoot"], "/keelson-r");
         assert_eq!(config["cgroupDriver"], "systemd");
+    }
+
+    #[test]
+    fn in_a_cluster_the_kubelet_registers_by_name() {
+        let layout = Layout::new(Path::new("/r"));
+        let cluster = crate::cluster::example();
+        let has = |cluster, word: &str| {
+            let args = kubelet_args(&layout, cluster);
+            args.iter().any(|one| one == word)
+        };
+        assert!(!has(None, "--kubeconfig"));
+        assert!(has(Some(&cluster), "--kubeconfig") && has(Some(&cluster), "one"));
+        let text = kubelet(
+            &layout,
+            Path::new("/m"),
+            CgroupDriver::Cgroupfs,
+            Some(&cluster),
+        );
+        let config: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            config["authentication"]["x509"]["clientCAFile"],
+            "/r/var/lib/keelson/kubernetes/pki/ca.crt"
+        );
     }
 }

@@ -8,7 +8,9 @@ mod mounts;
 mod network;
 mod pods;
 mod processes;
+mod services;
 
+use crate::cluster::static_pods;
 use crate::layout::Layout;
 use crate::up::start;
 use crate::{daemon, demo, files, units};
@@ -30,6 +32,7 @@ pub async fn down(layout: &Layout, purge: bool, forget: ForgetNetwork) -> Result
     if !rustix::process::geteuid().is_root() {
         return Err("this is not root: only root can stop a node".to_owned());
     }
+    let was_cluster = layout.cluster().exists();
     let mut kept = Vec::new();
     kept.extend(step("the kubelet", stop(layout, "kubelet")));
     pods::remove_all(layout).await;
@@ -39,6 +42,9 @@ pub async fn down(layout: &Layout, purge: bool, forget: ForgetNetwork) -> Result
         leftovers(layout),
     ));
     kept.extend(step("mounts", mounts::unmount_below(&layout.folders())));
+    if layout.proxy_config().exists() {
+        kept.extend(step("rules of services", services::remove()));
+    }
     kept.extend(step("the pod network", network::remove(layout, forget)));
     remove_empty_folders();
     kept.extend(step("files", remove_files(layout, purge)));
@@ -47,6 +53,9 @@ pub async fn down(layout: &Layout, purge: bool, forget: ForgetNetwork) -> Result
             "nothing of it is left{}",
             if purge { "" } else { ", images and logs aside" }
         );
+        if was_cluster {
+            println!("the cluster's objects and certificates are gone for good");
+        }
         return Ok(());
     }
     Err(format!("could not remove:\n  {}", kept.join("\n  ")))
@@ -137,12 +146,20 @@ fn remove_files(layout: &Layout, purge: bool) -> Vec<String> {
         return mounted.iter().map(what).collect();
     }
     remove_log_links(layout);
-    let manifests = demo::manifests(layout).map(|(name, _)| layout.manifests().join(name));
+    let control_plane = static_pods::PODS.map(|name| format!("{name}.yaml"));
+    let demo = demo::manifests(layout).map(|(name, _)| name.to_owned());
+    let manifests = control_plane
+        .into_iter()
+        .chain(demo)
+        .map(|name| layout.manifests().join(name));
     let mut gone = vec![
         layout.run.clone(),
         layout.kubelet_root(),
         layout.kubelet_state(),
         layout.demo(),
+        layout.cluster(),
+        layout.store(),
+        layout.kubelet_client(),
         layout.stamp_of("containerd"),
         layout.stamp_of("kubelet"),
     ];

@@ -1,8 +1,8 @@
 //! Files that are written whole or not at all, and only when they differ.
 
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Why a file is not as it should be.
@@ -39,13 +39,26 @@ pub fn put(path: &Path, content: &[u8], mode: u32) -> Result<bool, FileError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
-    fs::write(&new, content).map_err(failed("write", &new))?;
-    fs::set_permissions(&new, fs::Permissions::from_mode(mode)).map_err(failed("chmod", &new))?;
-    fs::File::open(&new)
-        .and_then(|file| file.sync_all())
-        .map_err(failed("sync", &new))?;
+    write_new(&new, content, mode)?;
     fs::rename(&new, path).map_err(failed("rename", path))?;
     Ok(true)
+}
+
+/// Writes a file that nobody saw before it had its permissions.
+fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    forget(path)?;
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(failed("create", path))?;
+    // The umask took its part of the mode.
+    file.set_permissions(fs::Permissions::from_mode(mode))
+        .map_err(failed("chmod", path))?;
+    file.write_all(content).map_err(failed("write", path))?;
+    file.sync_all().map_err(failed("sync", path))
 }
 
 /// Has a link at `path` that says `target`; true when it was not there before.

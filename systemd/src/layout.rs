@@ -127,6 +127,49 @@ impl Layout {
         self.run.join("kubelet.sock")
     }
 
+    /// Certificates and kubeconfigs of a cluster, laid out as kubeadm lays out `/etc/kubernetes`.
+    #[must_use]
+    pub fn cluster(&self) -> PathBuf {
+        self.lib.join("kubernetes")
+    }
+
+    /// The cluster's certificates and keys.
+    #[must_use]
+    pub fn pki(&self) -> PathBuf {
+        self.cluster().join("pki")
+    }
+
+    /// What was issued, for whom, and until when.
+    #[must_use]
+    pub fn issued(&self) -> PathBuf {
+        self.pki().join("issued.json")
+    }
+
+    /// The kubeconfig of `user`: `admin`, `kubelet`, `scheduler`.
+    #[must_use]
+    pub fn kubeconfig(&self, user: &str) -> PathBuf {
+        self.cluster().join(format!("{user}.conf"))
+    }
+
+    /// kube-proxy's configuration.
+    #[must_use]
+    pub fn proxy_config(&self) -> PathBuf {
+        self.cluster().join("kube-proxy.yaml")
+    }
+
+    /// Certificate and key that the kubelet shows to the API server, which it renews by itself.
+    #[must_use]
+    pub fn kubelet_client(&self) -> PathBuf {
+        self.kubelet_certificates()
+            .join("kubelet-client-current.pem")
+    }
+
+    /// Where the API server keeps its objects.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.lib.join("apiserver")
+    }
+
     /// Manifests that run where no other folder was asked for.
     #[must_use]
     pub fn manifests(&self) -> PathBuf {

@@ -1,6 +1,8 @@
 //! Turning a host into a node: preflight, containerd set-up, up and down.
 
+pub mod api;
 pub mod cli;
+pub mod cluster;
 pub mod configuration;
 pub mod daemon;
 pub mod demo;

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 pub struct Wishes {
     /// The folder of manifests to run, where it is not our own.
     pub manifests: Option<PathBuf>,
-    /// Whether the demo's pods are to run.
+    /// Whether the demo is to run.
     pub demo: bool,
+    /// Whether the machine is to be a whole cluster, and not a node alone.
+    pub cluster: bool,
 }
 
 /// One step. Each can be repeated and says so when there was nothing to do.
@@ -31,7 +33,22 @@ pub enum Step {
     DemoManifests,
     /// Have the kubelet running.
     Kubelet,
+    /// Do a part of what makes the node a cluster.
+    Cluster(Part),
     /// Wait until the demo's pods are ready.
+    Ready,
+}
+
+/// What a cluster needs beside what every node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Have the cluster's certificates and kubeconfigs.
+    Credentials,
+    /// Have the image of the control plane.
+    Image,
+    /// Put the control plane's manifests into the folder.
+    Manifests,
+    /// Wait until the API server serves and the node is ready.
     Ready,
 }
 
@@ -48,6 +65,10 @@ impl Step {
             Self::DemoImage => "building the demo image",
             Self::DemoManifests => "placing the demo's manifests",
             Self::Kubelet => "starting the kubelet",
+            Self::Cluster(Part::Credentials) => "issuing certificates",
+            Self::Cluster(Part::Image) => "building the control plane's image",
+            Self::Cluster(Part::Manifests) => "placing the control plane's manifests",
+            Self::Cluster(Part::Ready) => "waiting for the control plane and the node",
             Self::Ready => "waiting for the pods to be ready",
         }
     }
@@ -58,15 +79,20 @@ impl Step {
 #[must_use]
 pub fn steps(wishes: &Wishes) -> Vec<Step> {
     let demo = |step| wishes.demo.then_some(step);
+    let cluster = |part| wishes.cluster.then_some(Step::Cluster(part));
     [
         Some(Step::Binary),
         Some(Step::Preflight),
         Some(Step::Configuration),
+        cluster(Part::Credentials),
         Some(Step::Containerd),
         Some(Step::PauseImage),
+        cluster(Part::Image),
         demo(Step::DemoImage),
+        cluster(Part::Manifests),
         demo(Step::DemoManifests),
         Some(Step::Kubelet),
+        cluster(Part::Ready),
         demo(Step::Ready),
     ]
     .into_iter()
@@ -89,6 +115,22 @@ mod tests {
             !plain.contains(&Step::DemoImage) && !plain.contains(&Step::Ready),
             "{plain:?}"
         );
+    }
+
+    #[test]
+    fn a_cluster_has_its_credentials_before_what_reads_them() {
+        let steps = steps(&Wishes {
+            cluster: true,
+            demo: true,
+            ..Wishes::default()
+        });
+        let at = |step| place(&steps, &step);
+        let part = |part| place(&steps, &Step::Cluster(part));
+        assert!(part(Part::Credentials) < part(Part::Manifests));
+        assert!(part(Part::Image) < part(Part::Manifests));
+        assert!(part(Part::Manifests) < at(Step::Kubelet));
+        assert!(at(Step::Kubelet) < part(Part::Ready));
+        assert!(part(Part::Ready) < at(Step::Ready));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `keelson status`: the pods of the node, as a table, and what those that are not ready wait for.
 
+use crate::api;
 use crate::kubelet_socket::{AskError, ask};
 use crate::layout::Layout;
 use crate::pod_table::{Row, render, rows};
@@ -25,6 +26,27 @@ pub async fn pods(layout: &Layout) -> Result<Vec<Row>, StatusError> {
     Ok(rows(&serde_json::from_slice(&list)?))
 }
 
+/// A line about the API server and the nodes.
+pub(crate) async fn cluster(layout: &Layout) -> String {
+    let client = match api::admin(layout) {
+        Ok(client) => client,
+        Err(error) => return format!("API server: {error}"),
+    };
+    let server = client.server();
+    match api::nodes(&client).await {
+        Ok(nodes) => {
+            let ready = nodes.iter().filter(|node| node.is_ready()).count();
+            let waiting = nodes.iter().filter(|node| !node.is_ready());
+            let waiting: String = waiting
+                .map(|node| format!("\nnode {}: {}", node.metadata.name, node.waits_for()))
+                .collect();
+            let all = nodes.len();
+            format!("API server at https://{server}: serves; {ready} of {all} nodes ready{waiting}")
+        }
+        Err(error) => format!("API server at https://{server}: {error}"),
+    }
+}
+
 /// Prints the table.
 ///
 /// # Errors
@@ -32,6 +54,9 @@ pub async fn pods(layout: &Layout) -> Result<Vec<Row>, StatusError> {
 pub async fn status(layout: &Layout) -> Result<(), StatusError> {
     let rows = pods(layout).await?;
     print!("{}", render(&rows));
+    if layout.kubeconfig("admin").exists() {
+        println!("\n{}", cluster(layout).await);
+    }
     for row in rows.iter().filter(|row| !row.is_ready) {
         println!(
             "`keelson why {} -n {}` says what it waits for",

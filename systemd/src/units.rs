@@ -1,5 +1,6 @@
 //! systemd's part, where systemd is process 1: writing the units and asking it to act on them.
 
+use crate::cluster::Cluster;
 use crate::configuration::kubelet_args;
 use crate::layout::Layout;
 use std::io;
@@ -59,8 +60,12 @@ pub fn unit_of(daemon: &str) -> String {
 
 /// The units' files: path and text. `containerd` is the program's file.
 #[must_use]
-pub fn files(layout: &Layout, containerd: &Path) -> Vec<(PathBuf, String)> {
-    let words: Vec<_> = kubelet_args(layout)
+pub fn files(
+    layout: &Layout,
+    containerd: &Path,
+    cluster: Option<&Cluster>,
+) -> Vec<(PathBuf, String)> {
+    let words: Vec<_> = kubelet_args(layout, cluster)
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
@@ -181,7 +186,7 @@ mod tests {
     #[test]
     fn every_place_is_filled() {
         let layout = Layout::new(Path::new("/"));
-        for (path, text) in files(&layout, Path::new("/opt/x/usr/bin/containerd")) {
+        for (path, text) in files(&layout, Path::new("/opt/x/usr/bin/containerd"), None) {
             assert!(!text.contains('@'), "{path:?}:\n{text}");
             assert!(text.contains("[Install]"), "{path:?}");
         }

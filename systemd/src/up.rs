@@ -1,20 +1,27 @@
 //! `keelson up`: applies the steps of the plan one by one and says how each went. Can be repeated:
 //! what is there is left alone, what was started with something else is started anew.
 
+mod address;
 mod configure;
+mod control_plane;
+mod credentials;
 mod images;
 mod install;
 mod ready;
 pub(crate) mod start;
 
+use crate::cluster::Cluster;
+use crate::cluster::issue::IssueError;
+use crate::cluster::static_pods;
 use crate::configuration::Network;
 use crate::daemon::DaemonError;
 use crate::demo::DemoError;
 use crate::files::FileError;
 use crate::layout::Layout;
-use crate::plan::{Step, Wishes, steps};
+use crate::plan::{Part, Step, Wishes, steps};
 use crate::preflight::{self, Finding};
 use crate::units::UnitError;
+use keelson_client::kubeconfig::KubeconfigError;
 use keelson_cri::CriError;
 use keelson_cri::containerd::import::ImportError;
 use keelson_cri::image::{ImageError, LayerError};
@@ -24,6 +31,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
+pub use address::{address_here, name_here};
 pub use configure::network_here;
 pub use start::usual_cgroup_driver;
 
@@ -36,8 +44,10 @@ pub struct Options {
     pub wishes: Wishes,
     /// The folder of containerd's programs, where it was named.
     pub containerd: Option<PathBuf>,
-    /// The pods' addresses.
+    /// The pods' addresses on this node.
     pub network: Network,
+    /// The cluster that this machine is to be; none for a node alone.
+    pub cluster: Option<Cluster>,
     /// Who makes cgroups, for containerd and the kubelet alike.
     pub cgroup_driver: CgroupDriver,
 }
@@ -97,6 +107,30 @@ pub enum UpError {
         "the cgroup driver systemd needs a node that systemd runs: leave --cgroup-driver out, or say cgroupfs"
     )]
     NoSystemd,
+    /// A key or certificate could not be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The administrator's kubeconfig cannot be used.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// The control plane's image would not run.
+    #[error(
+        "this program needs the libraries of this machine, and the control plane's image has none: build it with `make build`, or run a node alone with --standalone"
+    )]
+    NotStatic,
+    /// The machine is a cluster already and should become a node alone.
+    #[error(
+        "this machine is part of a cluster: run `keelson up` without --standalone and --manifests, or `keelson down` first"
+    )]
+    IsCluster,
+    /// The control plane or the node is not ready.
+    #[error("the cluster is not ready after {seconds} s: {why}")]
+    NoControlPlane {
+        /// How long we waited.
+        seconds: u64,
+        /// What it waits for.
+        why: String,
+    },
     /// The demo could not be laid out.
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -162,6 +196,19 @@ async fn apply(step: &Step, options: &Options) -> Result<Outcome, UpError> {
         Step::DemoManifests => configure::demo(options),
         Step::Kubelet => start::kubelet(options).await,
         Step::Ready => ready::wait(&options.layout).await,
+        Step::Cluster(part) => match &options.cluster {
+            Some(cluster) => apply_part(*part, options, cluster).await,
+            None => Ok(Outcome::There),
+        },
+    }
+}
+
+async fn apply_part(part: Part, options: &Options, cluster: &Cluster) -> Result<Outcome, UpError> {
+    match part {
+        Part::Credentials => credentials::issue(options, cluster),
+        Part::Image => control_plane::image(options).await,
+        Part::Manifests => control_plane::place(options, cluster),
+        Part::Ready => control_plane::wait(options, cluster).await,
     }
 }
 
@@ -177,16 +224,19 @@ pub fn check(options: &Options) -> Result<(), String> {
 
 fn look(options: &Options) -> Result<(), UpError> {
     let layout = &options.layout;
+    if options.cluster.is_none() && layout.cluster().exists() {
+        return Err(UpError::IsCluster);
+    }
     if options.cgroup_driver == CgroupDriver::Systemd && !start::by_systemd(layout) {
         return Err(UpError::NoSystemd);
     }
     preflight::load_overlay();
     let ports = if start::is_running(layout, "kubelet") {
-        &[][..]
+        Vec::new()
     } else {
         ports(&options.wishes)
     };
-    let mut facts = preflight::observe(&layout.lib, ports);
+    let mut facts = preflight::observe(&layout.lib, &ports);
     if facts.uid == 0 && layout.binary().exists() {
         facts.network = trial(options).err().map(|error| error.to_string());
     }
@@ -221,12 +271,14 @@ fn trial(options: &Options) -> Result<(), preflight::NetworkError> {
 }
 
 /// Ports that must be free before the kubelet starts.
-fn ports(wishes: &Wishes) -> &'static [u16] {
-    if wishes.demo {
-        &[10250, 10248, crate::demo::HOST_PORT]
-    } else {
-        &[10250, 10248]
-    }
+fn ports(wishes: &Wishes) -> Vec<u16> {
+    let demo = wishes.demo.then_some(crate::demo::HOST_PORT);
+    let cluster = wishes.cluster.then_some(static_pods::PORTS);
+    [10250, 10248]
+        .into_iter()
+        .chain(demo)
+        .chain(cluster.into_iter().flatten())
+        .collect()
 }
 
 fn flush() {

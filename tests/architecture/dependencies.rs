@@ -28,7 +28,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "keelson-bootstrap",
-        &["keelson-api", "keelson-cri", "keelson-netlink"],
+        &[
+            "keelson-api",
+            "keelson-client",
+            "keelson-cri",
+            "keelson-netlink",
+        ],
     ),
     ("keelson-client", &[]),
     ("keelson-controllers", &["keelson-api", "keelson-client"]),

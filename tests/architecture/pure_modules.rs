@@ -90,6 +90,9 @@ const PURE: &[&str] = &[
     "proxy/src/node_rules",
     "proxy/src/state",
     "proxy/src/wire",
+    "systemd/src/cluster/credentials",
+    "systemd/src/cluster/kubeconfig",
+    "systemd/src/cluster/static_pods",
     "systemd/src/plan",
 ];
 

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod bad_disks;
+mod cluster;
 mod crash;
 mod down;
 mod exec_logs;

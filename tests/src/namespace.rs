@@ -46,6 +46,17 @@ impl Namespace {
         namespace
     }
 
+    /// The network namespace as a file, which other programs can put things into.
+    ///
+    /// # Panics
+    /// When the thread has ended.
+    #[must_use]
+    pub fn network(&self) -> String {
+        let thread = self.run(rustix::thread::gettid);
+        let (process, thread) = (std::process::id(), thread.as_raw_nonzero());
+        format!("/proc/{process}/task/{thread}/ns/net")
+    }
+
     /// Does something in the namespace: processes it starts and sockets it opens stay there.
     ///
     /// # Panics

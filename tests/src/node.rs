@@ -19,6 +19,8 @@ pub struct Node {
     namespace: Namespace,
     folder: TempDir,
     kubelet: Kubelet,
+    /// What `keelson up` is told besides.
+    wishes: Vec<String>,
 }
 
 /// A node is its kubelet, and the namespaces around.
@@ -70,6 +72,15 @@ impl Node {
     /// Without root.
     #[must_use]
     pub fn prepare() -> Self {
+        Self::prepare_for(&["--standalone"])
+    }
+
+    /// The same, for a node that `keelson up` gets other wishes for.
+    ///
+    /// # Panics
+    /// Without root.
+    #[must_use]
+    pub fn prepare_for(wishes: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("kn")
             .tempdir_in("/var/tmp")
@@ -82,7 +93,14 @@ impl Node {
             namespace: Namespace::new(),
             folder,
             kubelet,
+            wishes: wishes.iter().map(|&wish| wish.to_owned()).collect(),
         }
+    }
+
+    /// The node's own namespaces.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
     /// Runs `keelson` with arguments inside the node's namespaces.
@@ -128,7 +146,12 @@ impl Node {
     pub fn try_up(&self) -> Output {
         let bin = requires::containerd();
         let bin = bin.to_str().expect("a plain path");
-        self.keelson(&["up", "--containerd", bin])
+        let wishes = self.wishes.iter().map(String::as_str);
+        let words: Vec<_> = ["up", "--containerd", bin]
+            .into_iter()
+            .chain(wishes)
+            .collect();
+        self.keelson(&words)
     }
 
     /// A path as the node sees it: its mounts are its own.

@@ -73,6 +73,22 @@ pub fn containerd() -> PathBuf {
         .expect("a containerd >= 2: `make runtime` fetches it")
 }
 
+/// kubectl.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn kubectl() -> PathBuf {
+    let named = std::env::var_os("KUBECTL").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).map(|folder| folder.join("kubectl"));
+    named
+        .into_iter()
+        .chain(installed)
+        .find(|file| file.is_file())
+        .expect("kubectl: `make test` fetches it")
+}
+
 /// A static busybox, which the test images are made of.
 ///
 /// # Panics

@@ -95,7 +95,7 @@ impl Machine {
     /// # Panics
     /// When it fails.
     pub fn keelson_up(&self) -> String {
-        let output = self.keelson(&["up", "--cgroup-driver", self.driver.word()]);
+        let output = self.keelson(&["up", "--standalone", "--cgroup-driver", self.driver.word()]);
         let said = text(&output.stdout);
         assert!(
             output.status.success(),

@@ -51,12 +51,18 @@ pub(super) fn files(options: &Options) -> Result<Outcome, UpError> {
         ),
         (
             layout.kubelet_config(),
-            configuration::kubelet(layout, &manifests, options.cgroup_driver),
+            configuration::kubelet(
+                layout,
+                &manifests,
+                options.cgroup_driver,
+                options.cluster.as_ref(),
+            ),
         ),
         (layout.containerd_config(), containerd_config(options)),
     ];
     if start::by_systemd(layout) {
-        texts.extend(units::files(layout, &start::containerd_program(options)?));
+        let containerd = start::containerd_program(options)?;
+        texts.extend(units::files(layout, &containerd, options.cluster.as_ref()));
     }
     let mut changed = false;
     for (path, text) in texts {

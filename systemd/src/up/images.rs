@@ -1,13 +1,14 @@
 //! Has the images there that no registry serves: pause and the demo's.
 
 use super::{Outcome, UpError};
+use crate::cluster::static_pods::{PROGRAM, REPOSITORY};
 use crate::demo::{self, DemoError};
 use crate::files;
 use crate::layout::Layout;
 use crate::preflight::in_path;
 use keelson_cri::config::ImageSpec;
 use keelson_cri::containerd::import::{ImportError, Options, import};
-use keelson_cri::image::{Archive, Layer, Settings, build, pause};
+use keelson_cri::image::{Archive, File, Layer, Settings, build, pause};
 use keelson_cri::{Client, Deadlines, Endpoint};
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +34,52 @@ pub(super) async fn demo(layout: &Layout) -> Result<Outcome, UpError> {
         Ok(archive)
     })
     .await
+}
+
+/// Has the image of the control plane: `program` and nothing else.
+pub(super) async fn control_plane(
+    layout: &Layout,
+    name: &str,
+    program: &[u8],
+) -> Result<Outcome, UpError> {
+    have(layout, name, || {
+        let file = File {
+            path: PROGRAM.trim_start_matches('/'),
+            mode: 0o755,
+            content: program,
+        };
+        let settings = Settings {
+            entrypoint: vec![PROGRAM.to_owned()],
+            working_dir: "/".to_owned(),
+            ..Settings::default()
+        };
+        Ok(build(name, &[Layer::from_files(&[file])?], &settings)?)
+    })
+    .await
+}
+
+/// Removes the images of earlier builds: nothing runs them any more, and the kubelet collects no
+/// pinned ones.
+pub(super) async fn remove_other_control_planes(layout: &Layout, name: &str) {
+    let client = Client::new(
+        &Endpoint::from(layout.containerd_socket()),
+        Deadlines::default(),
+    );
+    let images = client.list_images().await.unwrap_or_default();
+    let tags = images.iter().flat_map(|image| &image.repo_tags);
+    let others = tags.filter(|tag| {
+        tag.rsplit_once(':')
+            .is_some_and(|(repository, _)| repository == REPOSITORY)
+            && *tag != name
+    });
+    for tag in others {
+        let spec = ImageSpec {
+            image: tag.clone(),
+            ..ImageSpec::default()
+        };
+        // One that stays takes room, and is removed by the next `up`.
+        let _ = client.remove_image(spec).await;
+    }
 }
 
 fn pack(folder: &Path) -> Result<Archive, UpError> {

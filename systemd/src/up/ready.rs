@@ -60,6 +60,9 @@ pub(super) async fn report(options: &Options) -> Result<(), UpError> {
         }
         println!();
     }
+    if options.cluster.is_some() {
+        println!("{}\n", crate::status::cluster(layout).await);
+    }
     print!("{}", advice(options));
     Ok(())
 }
@@ -80,10 +83,17 @@ fn advice(options: &Options) -> String {
     let keelson = options.layout.binary();
     let keelson = keelson.display();
     let manifests = super::configure::manifests(options);
+    let cluster = match options.cluster {
+        Some(_) => format!(
+            "  export KUBECONFIG={}\n  kubectl get nodes,pods -A\n",
+            options.layout.kubeconfig("admin").display()
+        ),
+        None => String::new(),
+    };
     format!(
         "\
 Try next:
-  {keelson} status
+{cluster}  {keelson} status
   {keelson} why web
   ls {manifests}                        drop a pod manifest in, edit it, delete it
   tail -f {logs}/default_client*/caller/0.log

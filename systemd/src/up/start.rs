@@ -103,13 +103,14 @@ pub(super) async fn containerd(options: &Options) -> Result<Outcome, UpError> {
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into()));
     let config = layout.containerd_config();
+    let args = vec!["--config".into(), config.clone().into()];
     let daemon = Daemon {
-        args: vec!["--config".into(), config.clone().into()],
         env: vec![("PATH", path)],
         log: layout.log_of("containerd"),
         lock: layout.lock_of("containerd"),
-        stamp: stamp(&program, &config),
+        stamp: stamp(&program, &args, &config),
         program,
+        args,
     };
     let outcome = have_running(layout, "containerd", &daemon)?;
     serves(layout, "containerd", async || {
@@ -122,25 +123,26 @@ pub(super) async fn containerd(options: &Options) -> Result<Outcome, UpError> {
 /// Has the kubelet running and answering.
 pub(super) async fn kubelet(options: &Options) -> Result<Outcome, UpError> {
     let layout = &options.layout;
-    let config = layout.kubelet_config();
+    let args = configuration::kubelet_args(layout, options.cluster.as_ref());
     let daemon = Daemon {
         program: layout.binary(),
-        args: configuration::kubelet_args(layout),
         env: Vec::new(),
         log: layout.log_of("kubelet"),
         lock: layout.lock_of("kubelet"),
-        stamp: stamp(&layout.binary(), &config),
+        stamp: stamp(&layout.binary(), &args, &layout.kubelet_config()),
+        args,
     };
     let outcome = have_running(layout, "kubelet", &daemon)?;
     serves(layout, "kubelet", async || kubelet_answers(layout).await).await?;
     Ok(outcome)
 }
 
-/// What a daemon was started with: its program, when that was made, and its configuration.
-fn stamp(program: &Path, config: &Path) -> String {
+/// What a daemon was started with: its program, when that was made, its arguments and its
+/// configuration.
+fn stamp(program: &Path, args: &[OsString], config: &Path) -> String {
     let made = std::fs::metadata(program).and_then(|meta| meta.modified());
     let config = std::fs::read_to_string(config).unwrap_or_default();
-    format!("{} {made:?}\n{config}", program.display())
+    format!("{} {made:?}\n{args:?}\n{config}", program.display())
 }
 
 fn have_running(layout: &Layout, name: &str, daemon: &Daemon) -> Result<Outcome, UpError> {

@@ -1,0 +1,114 @@
+//! The control plane: its image, its static pods, and the wait until it serves.
+
+use super::credentials::ledger;
+use super::{Options, Outcome, UpError, configure, images};
+use crate::api;
+use crate::cluster::Cluster;
+use crate::cluster::static_pods::{self, NAMESPACE, PODS, Setting};
+use crate::files::{make_folder, put};
+use crate::kubelet_socket::ask;
+use crate::layout::Layout;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long the control plane and the node may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often they are asked.
+const STEP: Duration = Duration::from_millis(200);
+
+/// Has the image.
+pub(super) async fn image(options: &Options) -> Result<Outcome, UpError> {
+    let program = own_program(&options.layout)?;
+    if static_pods::needs_interpreter(&program) {
+        return Err(UpError::NotStatic);
+    }
+    images::control_plane(&options.layout, &static_pods::image(&program), &program).await
+}
+
+fn own_program(layout: &Layout) -> Result<Vec<u8>, UpError> {
+    std::fs::read(layout.binary()).map_err(UpError::OwnBinary)
+}
+
+/// Places the manifests.
+pub(super) fn place(options: &Options, cluster: &Cluster) -> Result<Outcome, UpError> {
+    let layout = &options.layout;
+    make_folder(&layout.store())?;
+    let config = static_pods::proxy_config(layout, cluster);
+    let mut changed = put(&layout.proxy_config(), config.as_bytes(), 0o644)?;
+    let image = static_pods::image(&own_program(layout)?);
+    let setting = Setting {
+        layout,
+        cluster,
+        image: &image,
+        ledger: &ledger(layout),
+    };
+    for (name, text) in static_pods::manifests(&setting) {
+        let path = configure::manifests(options).join(format!("{name}.yaml"));
+        changed |= put(&path, text.as_bytes(), 0o600)?;
+    }
+    Ok(Outcome::changed(changed))
+}
+
+/// Waits until every part runs what it should run, the API server serves and the node is ready.
+pub(super) async fn wait(options: &Options, cluster: &Cluster) -> Result<Outcome, UpError> {
+    let layout = &options.layout;
+    let start = Instant::now();
+    let image = static_pods::image(&own_program(layout)?);
+    let client = api::admin(layout)?;
+    loop {
+        let why = match parts_are_ready(layout, &image).await {
+            Ok(()) => match api::node(&client, &cluster.node).await {
+                Ok(node) if node.is_ready() => break,
+                Ok(node) => format!("node {}: {}", cluster.node, node.waits_for()),
+                Err(error) => error.to_string(),
+            },
+            Err(why) => why,
+        };
+        if start.elapsed() > PATIENCE {
+            return Err(UpError::NoControlPlane {
+                seconds: PATIENCE.as_secs(),
+                why,
+            });
+        }
+        sleep(STEP).await;
+    }
+    images::remove_other_control_planes(layout, &image).await;
+    Ok(if start.elapsed() < STEP {
+        Outcome::There
+    } else {
+        Outcome::Done
+    })
+}
+
+/// The kubelet is asked, which knows the pods before there is an API.
+async fn parts_are_ready(layout: &Layout, image: &str) -> Result<(), String> {
+    let list = ask(&layout.kubelet_socket(), "/pods").await;
+    let list = list.map_err(|error| error.to_string())?;
+    let list: Value = serde_json::from_slice(&list).map_err(|error| error.to_string())?;
+    let pods = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+    match PODS.iter().find(|name| !is_ready(pods, name, image)) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "pod {name} is not ready: `{} why {name} -n {NAMESPACE}` says what it waits for",
+            layout.binary().display()
+        )),
+    }
+}
+
+fn is_ready(pods: &[Value], name: &str, image: &str) -> bool {
+    let of_manifest = |pod: &&Value| {
+        pod["metadata"]["namespace"] == NAMESPACE
+            && pod["metadata"]["labels"]["component"] == *name
+            && pod["spec"]["containers"][0]["image"] == *image
+    };
+    let conditions = pods
+        .iter()
+        .find(of_manifest)
+        .and_then(|pod| pod["status"]["conditions"].as_array());
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|one| one["type"] == "Ready" && one["status"] == "True")
+}

@@ -1,0 +1,112 @@
+//! `keelson up` makes a machine a cluster: its API server, its node, pods through kubectl; and
+//! `keelson down` takes all of it away.
+
+use keelson_tests::assert_eventually;
+use keelson_tests::cluster::Cluster;
+use keelson_tests::node::IMAGE;
+use serde_json::{Value, json};
+
+/// A pod of this node that needs no controller.
+fn pod(name: &str, script: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name, "namespace": "default" },
+        "spec": {
+            "nodeName": "machine-1",
+            "automountServiceAccountToken": false,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{ "name": "main", "image": IMAGE, "command": ["sh", "-c", script] }],
+        },
+    })
+}
+
+fn with_account() -> Cluster {
+    let cluster = Cluster::start();
+    // A controller may have made it already.
+    let _ = cluster.try_kubectl(&["create", "serviceaccount", "default"]);
+    cluster
+}
+
+#[test]
+#[ignore = "needs root: make test"]
+fn a_machine_becomes_a_cluster_and_goes_without_a_trace() {
+    let cluster = with_account();
+    let node = cluster.first();
+    let nodes = cluster.kubectl(&["get", "nodes", "--no-headers"]);
+    assert!(
+        nodes.contains("machine-1") && nodes.contains(" Ready"),
+        "{nodes}"
+    );
+    let parts = cluster.kubectl(&["get", "pods", "-n", "kube-system", "--no-headers"]);
+    for part in ["kube-apiserver-machine-1", "kube-proxy-machine-1"] {
+        assert!(
+            parts.contains(part),
+            "{part} has a picture in the API:\n{parts}"
+        );
+    }
+    cluster.apply(&pod("talker", "echo hello; exec sleep 3600"));
+    cluster.kubectl(&[
+        "wait",
+        "pod/talker",
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ]);
+    assert_eventually!(
+        30,
+        cluster.try_kubectl(&["logs", "talker"]) == Ok("hello\n".to_owned()),
+        "{:?}",
+        cluster.try_kubectl(&["logs", "talker"])
+    );
+    let said = cluster.kubectl(&["exec", "talker", "--", "cat", "/etc/hostname"]);
+    assert_eq!(said.trim(), "talker");
+
+    let again = node.up();
+    let changed = again
+        .lines()
+        .filter(|line| line.contains("] ") && !line.ends_with("was there"));
+    let changed: Vec<_> = changed
+        .filter(|line| !line.contains("looking at"))
+        .collect();
+    assert!(changed.is_empty(), "a second up changes nothing:\n{again}");
+    let status = node.keelson(&["status"]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("1 of 1 nodes ready"), "{status}");
+
+    let told = node.keelson(&["up", "--standalone"]);
+    assert!(
+        !told.status.success(),
+        "a cluster is not made a node alone by a slip"
+    );
+    node.down();
+    let left = node.leftovers();
+    assert!(left.is_empty(), "{left:#?}");
+    for folder in node.layout.folders() {
+        assert!(!folder.exists(), "{} is left", folder.display());
+    }
+}
+
+#[test]
+#[ignore = "needs root: make test"]
+fn objects_outlive_the_api_server_and_everything_else_that_is_killed() {
+    let cluster = with_account();
+    let node = cluster.first();
+    cluster.kubectl(&["create", "configmap", "kept", "--from-literal=a=b"]);
+    cluster.apply(&pod("lasting", "exec sleep 3600"));
+    cluster.kubectl(&[
+        "wait",
+        "pod/lasting",
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ]);
+    let id = |pod: &Value| pod["status"]["containerStatuses"][0]["containerID"].clone();
+    let before = id(&cluster.object(&["pod", "lasting"]));
+    node.kill("kubelet");
+    node.kill("containerd");
+    node.up();
+    assert_eq!(
+        cluster.kubectl(&["get", "configmap", "kept", "-o", "jsonpath={.data.a}"]),
+        "b"
+    );
+    assert_eq!(id(&cluster.object(&["pod", "lasting"])), before);
+}
