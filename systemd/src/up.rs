@@ -234,7 +234,7 @@ fn look(options: &Options) -> Result<(), UpError> {
     let ports = if start::is_running(layout, "kubelet") {
         Vec::new()
     } else {
-        ports(&options.wishes)
+        ports(options)
     };
     let mut facts = preflight::observe(&layout.lib, &ports);
     if facts.uid == 0 && layout.binary().exists() {
@@ -270,10 +270,12 @@ fn trial(options: &Options) -> Result<(), preflight::NetworkError> {
     outcome
 }
 
-/// Ports that must be free before the kubelet starts.
-fn ports(wishes: &Wishes) -> Vec<u16> {
-    let demo = wishes.demo.then_some(crate::demo::HOST_PORT);
-    let cluster = wishes.cluster.then_some(static_pods::PORTS);
+/// Ports that must be free before the kubelet starts. A control plane that was placed here before
+/// may still run: pods outlive the kubelet.
+fn ports(options: &Options) -> Vec<u16> {
+    let demo = options.wishes.demo.then_some(crate::demo::HOST_PORT);
+    let is_new = options.wishes.cluster && !options.layout.proxy_config().exists();
+    let cluster = is_new.then_some(static_pods::PORTS);
     [10250, 10248]
         .into_iter()
         .chain(demo)

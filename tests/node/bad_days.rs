@@ -69,7 +69,10 @@ fn a_pod_that_is_too_large_for_the_node() {
 fn a_second_kubelet_on_the_same_state() {
     let node = Node::start();
     let mut second = Command::new(requires::keelson());
-    second.args(keelson_bootstrap::configuration::kubelet_args(&node.layout, None));
+    second.args(keelson_bootstrap::configuration::kubelet_args(
+        &node.layout,
+        None,
+    ));
     let output = node.within(second);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -55,6 +55,7 @@ pub(super) fn place(options: &Options, cluster: &Cluster) -> Result<Outcome, UpE
 pub(super) async fn wait(options: &Options, cluster: &Cluster) -> Result<Outcome, UpError> {
     let layout = &options.layout;
     let start = Instant::now();
+    let mut waited = false;
     let image = static_pods::image(&own_program(layout)?);
     let client = api::admin(layout)?;
     loop {
@@ -73,13 +74,10 @@ pub(super) async fn wait(options: &Options, cluster: &Cluster) -> Result<Outcome
             });
         }
         sleep(STEP).await;
+        waited = true;
     }
     images::remove_other_control_planes(layout, &image).await;
-    Ok(if start.elapsed() < STEP {
-        Outcome::There
-    } else {
-        Outcome::Done
-    })
+    Ok(Outcome::changed(waited))
 }
 
 /// The kubelet is asked, which knows the pods before there is an API.

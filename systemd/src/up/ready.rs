@@ -19,16 +19,12 @@ const STEP: Duration = Duration::from_millis(100);
 /// Waits until every pod of the demo is ready.
 pub(super) async fn wait(layout: &Layout) -> Result<Outcome, UpError> {
     let start = Instant::now();
+    let mut waited = false;
     loop {
         // A kubelet that does not answer for a moment is asked again.
         let rows = pods(layout).await.unwrap_or_default();
         let Some(pod) = PODS.into_iter().find(|pod| !is_ready(&rows, pod)) else {
-            let at_once = start.elapsed() < STEP;
-            return Ok(if at_once {
-                Outcome::There
-            } else {
-                Outcome::Done
-            });
+            return Ok(Outcome::changed(waited));
         };
         if start.elapsed() > PATIENCE {
             let seconds = PATIENCE.as_secs();
@@ -39,6 +35,7 @@ pub(super) async fn wait(layout: &Layout) -> Result<Outcome, UpError> {
             });
         }
         sleep(STEP).await;
+        waited = true;
     }
 }
 
