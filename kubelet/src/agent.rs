@@ -32,8 +32,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::doors::DoorError;
-use self::pod_loop::{Parts, PodLoop, Records, Wanted};
-use self::pressure::Conditions;
+use self::pod_loop::{Inputs, Parts, PodLoop, Records, Wanted};
 use self::records::Record;
 use self::saver::Saver;
 use self::shared::Shared;
@@ -43,7 +42,6 @@ use crate::checkpoint::{CheckpointError, Store};
 use crate::config::Config;
 use crate::join::{self, Cluster};
 use crate::journal::{Journal, Kind};
-use crate::model::Mono;
 use crate::node::Node;
 use crate::observe::clock;
 use crate::pod_files::dns::parse_resolv_conf;
@@ -115,15 +113,10 @@ pub async fn run(
     let journal = Arc::new(Journal::default());
     let cri = client(&config)?;
     let mut stop = std::pin::pin!(stop);
-    let found = async {
-        let node = look_around(&config, &cri).await?;
-        let cgroups = cgroups(&config, &cri, &node).await?;
-        Ok::<_, AgentError>((Arc::new(node), Arc::new(cgroups)))
-    };
     // The runtime may not be there for long: stopping must not wait for it.
     let (node, cgroups) = tokio::select! {
         () = &mut stop => return Ok(()),
-        found = found => found?,
+        found = look_around(&config, &cri) => found?,
     };
     start::describe(&node, cgroups.version());
     let user_namespaces = user_namespaces(&config, &node, &journal)?;
@@ -152,18 +145,24 @@ pub async fn run(
     let services = doors::open(&shared, view, apiserver, &mut servers, &shutdown).await?;
     shared.rotate_logs(changed, &mut tasks, &mut servers, &shutdown);
     let (evict, evictions) = mpsc::channel(size_limits::QUEUED);
+    let (tell_outdated, outdated) = mpsc::channel(size_limits::QUEUED);
     shared.watch_sizes(changes.subscribe(), &mut tasks, evict.clone());
     let conditions = shared.watch_pressure(services.stats.clone(), collect, &mut tasks, evict);
-    let wanted = begin(
-        cluster.as_ref(),
-        &shared,
-        &turned,
-        &conditions,
-        &mut tasks,
-        &shutdown,
-    );
+    let executor = shared.executor(cluster.as_ref().map(Cluster::objects));
+    let parts = join::Parts {
+        config: &shared.config,
+        node: &shared.node,
+        cri: &shared.cri,
+        records: &shared.records,
+        turned: turned.subscribe(),
+        changes: changes.subscribe(),
+        outdated: tell_outdated,
+        journal: &shared.journal,
+        conditions: conditions.clone(),
+    };
+    let wanted = begin(cluster, parts, &mut tasks, &shutdown);
     let pods = PodLoop::new(Parts {
-        executor: shared.executor(cluster.as_ref().map(Cluster::objects)),
+        executor,
         policy: start::policy(&shared.config),
         admission: start::admission(&shared.config, &shared.node),
         records: shared.records,
@@ -175,7 +174,8 @@ pub async fn run(
         changes,
     });
     ready();
-    pods.run(wanted, news, evictions, stop).await;
+    let told = (news, evictions, outdated);
+    pods.run(Inputs::new(wanted, told), stop).await;
     drain(servers, &services.streaming, &shutdown).await;
     tasks.shutdown().await;
     for error in saver.flush(&store).await {
@@ -199,25 +199,18 @@ async fn drain(mut tasks: JoinSet<()>, streaming: &Streaming, shutdown: &Cancell
 
 /// Starts the sources of pods and, in a cluster, the reports to it.
 fn begin(
-    cluster: Option<&Cluster>,
-    shared: &Shared,
-    turned: &watch::Sender<Mono>,
-    conditions: &Conditions,
+    cluster: Option<Cluster>,
+    parts: join::Parts<'_>,
     tasks: &mut JoinSet<()>,
     shutdown: &CancellationToken,
 ) -> Wanted {
-    let parts = join::Parts {
-        config: &shared.config,
-        node: &shared.node,
-        cri: &shared.cri,
-        records: &shared.records,
-        turned: turned.subscribe(),
-        conditions: conditions.clone(),
-    };
-    let joined = cluster.map(|cluster| (cluster, cluster.follow_pods(&parts, tasks, shutdown)));
+    let joined = cluster.map(|cluster| {
+        let joined = cluster.follow_pods(&parts, tasks, shutdown);
+        (cluster, joined)
+    });
     let of_api = joined.as_ref().map(|(_, joined)| joined.source.clone());
-    let (name, journal) = (&shared.node.name, shared.journal.clone());
-    let wanted = sources::start(&shared.config, name, of_api, journal, tasks, shutdown);
+    let (name, journal) = (&parts.node.name, parts.journal.clone());
+    let wanted = sources::start(parts.config, name, of_api, journal, tasks, shutdown);
     if let Some((cluster, joined)) = joined {
         cluster.report(parts, joined, wanted.clone(), tasks, shutdown);
     }
@@ -234,8 +227,17 @@ fn client(config: &Config) -> Result<Client, CriError> {
     })
 }
 
-/// Waits for the runtime and finds out what this node is.
-async fn look_around(config: &Config, cri: &Client) -> Result<Node, AgentError> {
+/// Waits for the runtime, finds out what this node is and opens its cgroup tree.
+async fn look_around(
+    config: &Config,
+    cri: &Client,
+) -> Result<(Arc<Node>, Arc<cgroup::Manager>), AgentError> {
+    let node = describe_node(config, cri).await?;
+    let cgroups = cgroups(config, cri, &node).await?;
+    Ok((Arc::new(node), Arc::new(cgroups)))
+}
+
+async fn describe_node(config: &Config, cri: &Client) -> Result<Node, AgentError> {
     let at = |step| move |source| AgentError::Machine { step, source };
     let version = fitness::runtime_version(cri).await?;
     let status = until_answered(|| cri.status()).await?;

@@ -7,12 +7,14 @@ pub mod api_pods;
 pub mod facts;
 #[cfg(test)]
 pub(crate) mod fake_api;
+pub mod follow;
 pub mod heartbeat;
 pub mod mirror;
 pub mod node_object;
 pub mod objects;
 pub mod publish;
 pub mod register;
+pub mod services;
 pub mod status_patch;
 
 use std::collections::BTreeMap;
@@ -20,11 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
-use keelson_client::cache::{Reflector, reflect};
+use keelson_client::cache::{Reflector, Writer, reflect};
+use keelson_client::events::Recorder;
 use keelson_client::kubeconfig::{Config as Access, KubeconfigError};
 use keelson_client::{Client, Resource, Store};
 use keelson_cri::Client as Runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +35,10 @@ use crate::agent::pod_loop::{Records, Wanted};
 use crate::agent::pressure::Conditions;
 use crate::agent::start;
 use crate::config::Config;
-use crate::model::{DesiredPod, Mono, PodOrigin};
+use crate::journal::{Journal, Kind, reason};
+use crate::model::{DesiredPod, Mono, PodOrigin, PodUid};
 use crate::node::Node;
+use crate::observe::clock;
 use crate::pod_source::SourceSnapshot;
 use api_pods::ApiPod;
 
@@ -41,6 +46,8 @@ use api_pods::ApiPod;
 #[derive(Debug)]
 pub struct Cluster {
     client: Client,
+    services: Writer<services::Service>,
+    objects: objects::ObjectSource,
 }
 
 /// What joining needs of the agent.
@@ -55,6 +62,12 @@ pub struct Parts<'a> {
     pub records: &'a Records,
     /// Told whenever the pod loop has turned.
     pub turned: watch::Receiver<Mono>,
+    /// Told whenever something about a pod changed.
+    pub changes: watch::Receiver<u64>,
+    /// To be told of pods whose volumes show something old.
+    pub outdated: mpsc::Sender<PodUid>,
+    /// What was decided; the API is told of it.
+    pub journal: &'a Arc<Journal>,
     /// What runs low on the node.
     pub conditions: Conditions,
 }
@@ -77,7 +90,13 @@ impl Cluster {
             return Ok(None);
         };
         let client = Client::new(&Access::from_file(path)?, "kubelet")?;
-        Ok(Some(Self { client }))
+        let (known_services, services) = Store::new(Vec::new());
+        let objects = objects::ObjectSource::new(client.clone(), known_services);
+        Ok(Some(Self {
+            client,
+            services,
+            objects,
+        }))
     }
 
     /// The way to the apiserver.
@@ -89,7 +108,7 @@ impl Cluster {
     /// Where references of pods are looked up.
     #[must_use]
     pub fn objects(&self) -> objects::ObjectSource {
-        objects::ObjectSource::new(self.client.clone())
+        self.objects.clone()
     }
 
     /// Begins to follow the API's pods. Until it answers, the pods that were accepted before count
@@ -118,9 +137,10 @@ impl Cluster {
         }
     }
 
-    /// Registers the node, keeps its lease and status, and reports on pods.
+    /// Registers the node, keeps its lease and status, reports on pods, and follows what they
+    /// refer to. Last, since nothing else of the cluster is begun after it.
     pub fn report(
-        &self,
+        self,
         parts: Parts<'_>,
         joined: Joined,
         wanted: Wanted,
@@ -128,6 +148,25 @@ impl Cluster {
         stop: &CancellationToken,
     ) {
         let kubelet = &parts.config.kubelet;
+        let (client, name) = (self.client.clone(), &parts.node.name);
+        let (recorder, sending) = Recorder::new(client.clone(), "kubelet", name, stop.clone());
+        tasks.spawn(sending);
+        parts.journal.tell(recorder, name);
+        let at = clock::now().wall;
+        let (kind, text) = (Kind::Normal, "Starting kubelet.");
+        parts.journal.record_node(at, kind, reason::STARTING, text);
+        tasks.spawn(services::follow(
+            client.clone(),
+            self.services,
+            stop.clone(),
+        ));
+        let follower = follow::Follower {
+            client,
+            records: parts.records.clone(),
+            source: self.objects,
+            outdated: parts.outdated,
+        };
+        tasks.spawn(follower.run(parts.changes, stop.clone()));
         let (uid, known_uid) = watch::channel(None);
         let seconds = |count: i32| Duration::from_secs(u64::try_from(count).unwrap_or(0));
         let facts = facts::Facts {
@@ -140,6 +179,7 @@ impl Cluster {
             client: self.client.clone(),
             facts,
             register: kubelet.register_node,
+            journal: parts.journal.clone(),
             every: kubelet.node_status_update_frequency.to_std(),
             report_every: kubelet.node_status_report_frequency.to_std(),
             uid,

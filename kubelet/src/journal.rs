@@ -9,7 +9,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use keelson_client::events::Recorder;
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -65,11 +69,37 @@ pub struct PodKey<'a> {
     pub name: &'a str,
     /// The pod's UID.
     pub uid: &'a str,
+    /// The part of the pod that it is about, such as `spec.containers{app}`; empty for all of it.
+    pub field: &'a str,
+}
+
+impl PodKey<'_> {
+    fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            namespace: Some(self.namespace.to_owned()),
+            name: Some(self.name.to_owned()),
+            uid: Some(self.uid.to_owned()),
+            field_path: Some(self.field.to_owned()).filter(|field| !field.is_empty()),
+            ..ObjectReference::default()
+        }
+    }
 }
 
 /// The journal. Shared by reference; recording takes a short lock.
 #[derive(Debug, Default)]
-pub struct Journal(Mutex<Rings>);
+pub struct Journal {
+    rings: Mutex<Rings>,
+    told: OnceLock<Told>,
+}
+
+/// Who else is told.
+#[derive(Debug)]
+struct Told {
+    recorder: Recorder,
+    node: ObjectReference,
+}
 
 #[derive(Debug, Default)]
 struct Rings {
@@ -81,6 +111,28 @@ struct Rings {
 type Ring = VecDeque<Entry>;
 
 impl Journal {
+    /// From now on the API is told too. The node's events name it as their source and object; its
+    /// uid is its name there, as upstream has it.
+    pub fn tell(&self, recorder: Recorder, node: &str) {
+        let node = ObjectReference {
+            kind: Some("Node".to_owned()),
+            name: Some(node.to_owned()),
+            uid: Some(node.to_owned()),
+            ..ObjectReference::default()
+        };
+        // The first one stays.
+        let _ = self.told.set(Told { recorder, node });
+    }
+
+    /// Tells the API of something about a pod that is not remembered here.
+    pub fn tell_of(&self, pod: PodKey<'_>, kind: Kind, reason: &str, message: &str) {
+        if let Some(told) = self.told.get() {
+            let warning = kind == Kind::Warning;
+            let about = pod.reference();
+            told.recorder.record(about, warning, reason, message);
+        }
+    }
+
     /// Notes something about a pod.
     pub fn record(
         &self,
@@ -91,7 +143,10 @@ impl Journal {
         message: &str,
     ) {
         let message = clip(message);
-        let count = self.0.lock().record_pod(at, pod.uid, kind, reason, message);
+        self.tell_of(pod, kind, reason, message);
+        let mut rings = self.rings.lock();
+        let count = rings.record_pod(at, pod.uid, kind, reason, message);
+        drop(rings);
         if kind == Kind::Warning && count.is_power_of_two() {
             let PodKey {
                 namespace, name, ..
@@ -103,7 +158,12 @@ impl Journal {
     /// Notes something about the node.
     pub fn record_node(&self, at: Timestamp, kind: Kind, reason: &'static str, message: &str) {
         let message = clip(message);
-        let count = self.0.lock().record_node(at, kind, reason, message);
+        if let Some(told) = self.told.get() {
+            let warning = kind == Kind::Warning;
+            let about = told.node.clone();
+            told.recorder.record(about, warning, reason, message);
+        }
+        let count = self.rings.lock().record_node(at, kind, reason, message);
         if kind == Kind::Warning && count.is_power_of_two() {
             tracing::warn!(reason, count, "{message}");
         }
@@ -111,7 +171,7 @@ impl Journal {
 
     /// What is remembered of a pod, oldest first.
     pub fn pod(&self, uid: &str) -> Vec<Entry> {
-        let rings = self.0.lock();
+        let rings = self.rings.lock();
         let ring = rings.pods.get(uid);
         ring.map(|ring| ring.iter().cloned().collect())
             .unwrap_or_default()
@@ -119,12 +179,12 @@ impl Journal {
 
     /// What is remembered of the node, oldest first.
     pub fn node(&self) -> Vec<Entry> {
-        self.0.lock().node.iter().cloned().collect()
+        self.rings.lock().node.iter().cloned().collect()
     }
 
     /// Forgets a pod that is gone.
     pub fn forget(&self, uid: &str) {
-        self.0.lock().pods.remove(uid);
+        self.rings.lock().pods.remove(uid);
     }
 }
 
@@ -231,6 +291,7 @@ mod tests {
         namespace: "default",
         name: "web",
         uid: "u1",
+        field: "",
     };
 
     fn at(second: i64) -> Timestamp {
@@ -277,7 +338,7 @@ mod tests {
         }
         assert!(journal.pod("u0").is_empty());
         assert_eq!(journal.pod("u1").len(), 1);
-        assert_eq!(journal.0.lock().pods.len(), MAX_PODS);
+        assert_eq!(journal.rings.lock().pods.len(), MAX_PODS);
         journal.forget("u1");
         assert!(journal.pod("u1").is_empty());
     }

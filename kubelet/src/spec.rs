@@ -7,6 +7,7 @@
 pub mod container;
 pub mod env;
 pub mod labels;
+pub mod pull_credentials;
 pub mod resources;
 pub mod sandbox;
 pub mod security;

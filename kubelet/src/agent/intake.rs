@@ -56,6 +56,8 @@ impl PodLoop {
             Verdict::Admit => {}
             Verdict::Reject { reason, message } => {
                 names::ADMISSION_REJECTIONS_TOTAL.inc(&[&reason]);
+                let journal = &self.parts.journal;
+                journal.tell_of(record.key(), Kind::Warning, &reason, &message);
                 record.memory.life = Life::Rejected { reason, message };
             }
             Verdict::NotYet { .. } | Verdict::Preempt { .. } => {

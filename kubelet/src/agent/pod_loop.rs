@@ -72,6 +72,38 @@ pub struct Parts {
     pub changes: watch::Sender<u64>,
 }
 
+/// What comes into the loop from outside.
+pub struct Inputs {
+    /// What sources want.
+    pub wanted: Wanted,
+    /// News of the runtime.
+    pub news: mpsc::Receiver<EventOrRelist>,
+    /// Pods that are to end to help the node.
+    pub evictions: mpsc::Receiver<Eviction>,
+    /// Pods whose volumes show something old.
+    pub outdated: mpsc::Receiver<PodUid>,
+}
+
+/// What the runtime, the watch over the node and the watch over objects tell.
+type Told = (
+    mpsc::Receiver<EventOrRelist>,
+    mpsc::Receiver<Eviction>,
+    mpsc::Receiver<PodUid>,
+);
+
+impl Inputs {
+    /// Puts them together.
+    #[must_use]
+    pub fn new(wanted: Wanted, (news, evictions, outdated): Told) -> Self {
+        Self {
+            wanted,
+            news,
+            evictions,
+            outdated,
+        }
+    }
+}
+
 /// The pod loop.
 pub struct PodLoop {
     pub(super) parts: Parts,
@@ -123,13 +155,13 @@ impl PodLoop {
 
     /// Runs until `stop` resolves. Containers go on without us; what is under way is dropped, and
     /// the next start finds out what became of it.
-    pub async fn run(
-        mut self,
-        mut wanted: Wanted,
-        mut news: mpsc::Receiver<EventOrRelist>,
-        mut evictions: mpsc::Receiver<Eviction>,
-        stop: impl Future<Output = ()>,
-    ) {
+    pub async fn run(mut self, inputs: Inputs, stop: impl Future<Output = ()>) {
+        let Inputs {
+            mut wanted,
+            mut news,
+            mut evictions,
+            mut outdated,
+        } = inputs;
         let mut stop = std::pin::pin!(stop);
         loop {
             let wake = self.next_wake();
@@ -144,6 +176,7 @@ impl PodLoop {
                 }
                 Some(item) = news.recv() => self.runtime_news(item),
                 Some(eviction) = evictions.recv() => self.evict(eviction),
+                Some(uid) = outdated.recv() => self.absorb(&uid, Event::Outdated),
                 Ok(()) = wanted.changed() => {
                     self.wanted = wanted.borrow_and_update().clone();
                     self.compare_wishes();
@@ -321,10 +354,12 @@ impl PodLoop {
     pub(super) fn note(&self, record: &Record, notes: &[Note]) {
         let at = jiff::Timestamp::now();
         for note in notes {
+            let container = note.container.as_ref();
+            let role = container.and_then(|name| record.spec.container(name));
+            let field = role.map(|spec| spec.role.field(&spec.name));
             let pod = PodKey {
-                namespace: &record.spec.namespace,
-                name: &record.spec.name,
-                uid: record.spec.uid.as_str(),
+                field: field.as_deref().unwrap_or_default(),
+                ..record.key()
             };
             let kind = if note.warning {
                 Kind::Warning

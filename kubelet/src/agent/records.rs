@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use keelson_api::qos::{self, QosClass};
 use keelson_api::resources::pod_requests;
 
+use crate::journal::PodKey;
 use crate::model::memory::{ContainerMemory, Life};
 use crate::model::{DesiredPod, ObservedPod, PodMemory, PodOrigin, PodSpec, PodUid};
 use crate::observe::listing::Outline;
@@ -44,6 +45,17 @@ impl Record {
             burstable_milli_cpu: burstable_milli_cpu(&desired.pod),
             observed: ObservedPod::default(),
             memory: PodMemory::default(),
+        }
+    }
+
+    /// Whose it is, for the journal.
+    #[must_use]
+    pub fn key(&self) -> PodKey<'_> {
+        PodKey {
+            namespace: &self.spec.namespace,
+            name: &self.spec.name,
+            uid: self.spec.uid.as_str(),
+            field: "",
         }
     }
 

@@ -32,6 +32,8 @@ impl PodLoop {
         }
         record.pod = desired.pod.clone();
         record.spec = Arc::new(PodSpec::from_pod(&desired.pod));
+        // Labels and annotations may be shown in it.
+        record.observed.volumes_outdated = Some(clock::mono());
         self.save(&desired.uid, record);
         self.dirty.insert(desired.uid.clone());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use keelson_cri::CriError;
-use keelson_cri::config::ImageSpec;
+use keelson_cri::config::{AuthConfig, ImageSpec};
 use keelson_cri::error::PullFailure;
 use keelson_cri::values::Image;
 use tokio::time::Instant;
@@ -19,8 +19,9 @@ use crate::logs::layout::LogOwner;
 use crate::metrics::names;
 use crate::metrics::record::{self, measured};
 use crate::model::desired::PullPolicy;
-use crate::model::{Action, ContainerSpec, Done, Event, FailReason};
+use crate::model::{Action, ContainerSpec, Done, Event, FailReason, PodOrigin};
 use crate::observe::{clock, listing, termination};
+use crate::spec::pull_credentials::{Credential, fitting};
 use crate::spec::security::ImageUser;
 use crate::spec::{ContainerInputs, container_config, sandbox_config};
 
@@ -42,7 +43,14 @@ impl Executor {
             _ => self.image(&wanted.image).await?,
         };
         let image_ref = match (present, wanted.pull_policy) {
-            (Some(image), _) => image.id,
+            (Some(image), _) => {
+                let text = format!(
+                    "Container image \"{}\" already present on machine",
+                    wanted.image
+                );
+                self.tell_normal(job, name, "Pulled", &text);
+                image.id
+            }
             (None, PullPolicy::Never) => {
                 let text = format!(
                     "Container image \"{}\" is not present with pull policy of Never",
@@ -50,7 +58,7 @@ impl Executor {
                 );
                 return Err(Failure::new(FailReason::ErrImageNeverPull, text));
             }
-            (None, _) => self.pull(job, &wanted.image).await?,
+            (None, _) => self.pull(job, name, &wanted.image).await?,
         };
         Ok(Event::Done(Done::Image {
             container: name.clone(),
@@ -63,13 +71,14 @@ impl Executor {
         found.map_err(|error| Failure::call(FailReason::ErrImagePull, &error))
     }
 
-    async fn pull(&self, job: &Job, image: &str) -> Result<String, Failure> {
-        self.tell_normal(job, "Pulling", &format!("Pulling image \"{image}\""));
+    async fn pull(&self, job: &Job, name: &str, image: &str) -> Result<String, Failure> {
+        let text = format!("Pulling image \"{image}\"");
+        self.tell_normal(job, name, "Pulling", &text);
+        let credentials = self.pull_credentials(job, image).await;
         let began = Instant::now();
         let pulled = {
             let _turn = self.pulls.acquire().await;
-            let call = self.cri.pull_image(image_spec(image), None, None);
-            measured("pull_image", call).await
+            self.pull_with(image, credentials).await
         };
         match pulled {
             Ok(image_ref) => {
@@ -82,7 +91,7 @@ impl Executor {
                 let text = format!(
                     "Successfully pulled image \"{image}\" in {took:.3}s. Image size: {size} bytes."
                 );
-                self.tell_normal(job, "Pulled", &text);
+                self.tell_normal(job, name, "Pulled", &text);
                 Ok(image_ref)
             }
             Err(error) => {
@@ -96,6 +105,45 @@ impl Executor {
                 Err(Failure::call(reason, &error))
             }
         }
+    }
+
+    /// Pulls with the first credential that the registry takes; without any where there is none.
+    async fn pull_with(
+        &self,
+        image: &str,
+        credentials: Vec<Credential>,
+    ) -> Result<String, CriError> {
+        let auth = credentials.into_iter().map(|credential| AuthConfig {
+            username: credential.username,
+            password: credential.password,
+            ..AuthConfig::default()
+        });
+        let mut attempts: Vec<Option<AuthConfig>> = auth.map(Some).collect();
+        let last = attempts.pop().flatten();
+        for auth in attempts {
+            let call = self.cri.pull_image(image_spec(image), auth, None);
+            if let Ok(image_ref) = measured("pull_image", call).await {
+                return Ok(image_ref);
+            }
+        }
+        let call = self.cri.pull_image(image_spec(image), last, None);
+        measured("pull_image", call).await
+    }
+
+    /// What the pod's `imagePullSecrets` hold for the image.
+    async fn pull_credentials(&self, job: &Job, image: &str) -> Vec<Credential> {
+        let (Some(source), PodOrigin::Api) = (&self.objects, &job.origin) else {
+            return Vec::new();
+        };
+        let (secrets, missing) = source.pull_secrets(&job.pod).await;
+        if !missing.is_empty() {
+            let text = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            self.tell(job, "FailedToRetrieveImagePullSecret", &text);
+        }
+        fitting(&secrets, image)
     }
 
     pub(super) async fn start_container(&self, job: &Job) -> Result<Event, Failure> {
@@ -142,6 +190,7 @@ impl Executor {
             let call = self.cri.create_container(sandbox, config, sandbox_config);
             let id = measured("create_container", call).await;
             let id = id.map_err(fail(FailReason::CreateContainerError))?;
+            self.tell_normal(job, name, "Created", &format!("Created container {name}"));
             let started = measured("start_container", self.cri.start_container(&id)).await;
             // It exists, whatever became of its start.
             started.map_err(|e| fail(FailReason::RunContainerError)(e).and_look())?;
@@ -256,21 +305,29 @@ impl Executor {
 
     /// Tells of something that went wrong without ending the action.
     pub(super) fn tell(&self, job: &Job, reason: &'static str, message: &str) {
-        self.journal_entry(job, Kind::Warning, reason, message);
-    }
-
-    fn tell_normal(&self, job: &Job, reason: &'static str, message: &str) {
-        self.journal_entry(job, Kind::Normal, reason, message);
-    }
-
-    fn journal_entry(&self, job: &Job, kind: Kind, reason: &'static str, message: &str) {
-        let pod = PodKey {
-            namespace: &job.spec.namespace,
-            name: &job.spec.name,
-            uid: job.uid.as_str(),
-        };
+        let now = clock::now().wall;
         self.journal
-            .record(clock::now().wall, pod, kind, reason, message);
+            .record(now, pod_key(job), Kind::Warning, reason, message);
+    }
+
+    fn tell_normal(&self, job: &Job, container: &str, reason: &'static str, message: &str) {
+        let spec = job.spec.container(container);
+        let field = spec.map(|spec| spec.role.field(container));
+        let pod = PodKey {
+            field: field.as_deref().unwrap_or_default(),
+            ..pod_key(job)
+        };
+        let now = clock::now().wall;
+        self.journal.record(now, pod, Kind::Normal, reason, message);
+    }
+}
+
+fn pod_key(job: &Job) -> PodKey<'_> {
+    PodKey {
+        namespace: &job.spec.namespace,
+        name: &job.spec.name,
+        uid: job.uid.as_str(),
+        field: "",
     }
 }
 

@@ -77,6 +77,21 @@ impl Reply {
     }
 }
 
+/// The answer to a streaming list of these objects; what is sent later follows.
+pub fn watch_of(objects: &[Value]) -> (mpsc::Sender<Value>, Reply) {
+    let (sender, lines) = mpsc::channel(64);
+    for object in objects {
+        let added = json!({"type": "ADDED", "object": object});
+        sender.try_send(added).unwrap();
+    }
+    let mark = json!({"resourceVersion": "100",
+        "annotations": {"k8s.io/initial-events-end": "true"}});
+    let mark = json!({"kind": "Object", "apiVersion": "v1", "metadata": mark});
+    let mark = json!({"type": "BOOKMARK", "object": mark});
+    sender.try_send(mark).unwrap();
+    (sender, Reply::Stream(lines))
+}
+
 /// The server; it ends when it is dropped.
 pub struct FakeApi {
     place: TempDir,

@@ -251,6 +251,42 @@ const PRESSURES: [Said; 3] = [
     ),
 ];
 
+/// Events' reasons for conditions that became true, and false.
+const TRANSITIONS: [(&str, &str, &str); 4] = [
+    ("Ready", "NodeReady", "NodeNotReady"),
+    (
+        "MemoryPressure",
+        "NodeHasInsufficientMemory",
+        "NodeHasSufficientMemory",
+    ),
+    (
+        "DiskPressure",
+        "NodeHasDiskPressure",
+        "NodeHasNoDiskPressure",
+    ),
+    (
+        "PIDPressure",
+        "NodeHasInsufficientPID",
+        "NodeHasSufficientPID",
+    ),
+];
+
+/// The reasons of the events that tell what changed between two statuses.
+#[must_use]
+pub fn transitions(before: &NodeStatus, now: &NodeStatus) -> Vec<&'static str> {
+    let state = |status: &NodeStatus, type_: &str| {
+        let all = status.conditions.iter().flatten();
+        let mut found = all.filter(|condition| condition.type_ == type_);
+        found.next().map(|condition| condition.status.clone())
+    };
+    let changed = TRANSITIONS.iter().filter_map(|(type_, holds, does_not)| {
+        let new = state(now, type_)?;
+        let reason = if new == "True" { holds } else { does_not };
+        (state(before, type_).as_ref() != Some(&new)).then_some(*reason)
+    });
+    changed.collect()
+}
+
 /// One condition of the node, with the time of its last change.
 #[must_use]
 pub fn condition(

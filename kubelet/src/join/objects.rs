@@ -7,21 +7,45 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
-use keelson_client::{Client, Error, Resource};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use keelson_client::{Client, Error, Object as _, Resource, Store};
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::time::Instant;
 
+use super::follow::{Followed, Held, Kind, ObjectKey};
+use super::services::Service;
 use crate::model::PodUid;
 use crate::model::objects::{Data, Needs, Objects, TokenKey};
+use crate::spec::env::services;
 
 /// A token is replaced when this share of its life is over.
 const RENEW_AT: f64 = 0.8;
+/// And when it is this old, however long it is good for.
+const OLDEST: Duration = Duration::from_secs(24 * 3600);
+/// How soon a token that could not be replaced is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// How long a container waits for services to be known.
+const SERVICES_WAIT: Duration = Duration::from_secs(10);
 
-/// Fetches objects for pods. Clones share the tokens they have got.
+/// Why something cannot be given to a pod.
+#[derive(Debug, thiserror::Error)]
+pub enum GatherError {
+    /// The apiserver refuses or cannot be asked.
+    #[error(transparent)]
+    Api(#[from] Error),
+    /// Its containers are to know all services, and nobody knows them.
+    #[error("services have not yet been read at least once, cannot construct envs")]
+    NoServices,
+}
+
+/// Fetches objects for pods. Clones share what they have got.
 #[derive(Clone, Debug)]
 pub struct ObjectSource {
     client: Client,
+    /// What is followed while pods show it.
+    pub followed: Followed,
+    services: Store<Service>,
     tokens: Arc<Mutex<BTreeMap<(PodUid, TokenKey), Token>>>,
 }
 
@@ -29,14 +53,19 @@ pub struct ObjectSource {
 struct Token {
     text: String,
     renew_at: Timestamp,
+    ends: Timestamp,
+    /// Its pod was told that it is due.
+    told: bool,
 }
 
 impl ObjectSource {
-    /// Asks this apiserver.
+    /// Asks this apiserver; services are those of the store.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, services: Store<Service>) -> Self {
         Self {
             client,
+            followed: Followed::default(),
+            services,
             tokens: Arc::default(),
         }
     }
@@ -45,23 +74,21 @@ impl ObjectSource {
     ///
     /// # Errors
     /// The apiserver refuses or cannot be asked.
-    pub async fn gather(&self, uid: &PodUid, pod: &Pod) -> Result<Objects, Error> {
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+    pub async fn gather(&self, uid: &PodUid, pod: &Pod) -> Result<Objects, GatherError> {
+        let namespace = namespace(pod);
         let needs = Needs::of(pod);
         let mut objects = Objects {
             attached: true,
             ..Objects::default()
         };
         for name in needs.config_maps {
-            let path = Resource::of::<ConfigMap>().named(namespace, &name);
-            if let Some(found) = there(self.client.get::<ConfigMap>(&path).await)? {
-                objects.config_maps.insert(name, data_of_map(found));
+            if let Some(found) = self.object(Kind::ConfigMap, namespace, &name).await? {
+                objects.config_maps.insert(name, found);
             }
         }
         for name in needs.secrets {
-            let path = Resource::of::<Secret>().named(namespace, &name);
-            if let Some(found) = there(self.client.get::<Secret>(&path).await)? {
-                objects.secrets.insert(name, data_of_secret(found));
+            if let Some(found) = self.object(Kind::Secret, namespace, &name).await? {
+                objects.secrets.insert(name, found);
             }
         }
         for key in needs.tokens {
@@ -71,9 +98,87 @@ impl ObjectSource {
         Ok(objects)
     }
 
-    /// Forgets the tokens of a pod that is gone.
+    /// The variables by which containers of the pod find services.
+    ///
+    /// # Errors
+    /// Services are not known yet.
+    pub async fn service_variables(&self, pod: &Pod) -> Result<Vec<(String, String)>, GatherError> {
+        let synced = tokio::time::timeout(SERVICES_WAIT, self.services.synced());
+        synced.await.map_err(|_| GatherError::NoServices)?;
+        let links = pod.spec.as_ref().and_then(|spec| spec.enable_service_links);
+        let all = self.services.all();
+        Ok(services::variables(
+            all.iter().map(|service| service.addressed()),
+            namespace(pod),
+            links != Some(false),
+        ))
+    }
+
+    /// The content of the pod's `imagePullSecrets` that are there, and the names of those that are
+    /// not.
+    pub async fn pull_secrets(&self, pod: &Pod) -> (Vec<Data>, Vec<String>) {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        let names = pod.spec.iter();
+        let names = names.flat_map(|spec| spec.image_pull_secrets.iter().flatten());
+        for name in names.map(|reference| &reference.name) {
+            match self.object(Kind::Secret, namespace(pod), name).await {
+                Ok(Some(secret)) => found.push(secret),
+                Ok(None) | Err(_) => missing.push(name.clone()),
+            }
+        }
+        (found, missing)
+    }
+
+    /// The content of an object: as last heard of where it is followed, else asked for.
+    async fn object(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Data>, Error> {
+        let key = ObjectKey {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        if let Some(held) = self.followed.find(&key) {
+            return Ok(Some(held.content(kind)));
+        }
+        let path = kind.resource().named(namespace, name);
+        match self.client.get::<Held>(&path).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            outcome => {
+                let held = outcome?;
+                self.followed.given(&key, held.resource_version());
+                Ok(Some(held.content(kind)))
+            }
+        }
+    }
+
+    /// Forgets the tokens of pods that are gone.
     pub fn forget(&self, is_here: impl Fn(&PodUid) -> bool) {
         self.tokens.lock().retain(|(uid, _), _| is_here(uid));
+    }
+
+    /// When the next token is to be replaced.
+    #[must_use]
+    pub fn next_renewal(&self) -> Option<Instant> {
+        let (now, at) = (Timestamp::now(), Instant::now());
+        let tokens = self.tokens.lock();
+        let waiting = tokens.values().filter(|token| !token.told);
+        let next = waiting.map(|token| token.renew_at).min()?;
+        let wait = Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO);
+        Some(at + wait)
+    }
+
+    /// The pods whose tokens are to be replaced now. Each is told once, until it has a new one or
+    /// could not get it.
+    pub fn take_due(&self) -> Vec<PodUid> {
+        let now = Timestamp::now();
+        let mut tokens = self.tokens.lock();
+        let due = tokens
+            .iter_mut()
+            .filter(|(_, token)| !token.told && token.renew_at <= now);
+        due.map(|((uid, _), token)| {
+            token.told = true;
+            uid.clone()
+        })
+        .collect()
     }
 
     async fn token(
@@ -86,9 +191,38 @@ impl ObjectSource {
         let kept = (uid.clone(), key.clone());
         let now = Timestamp::now();
         let known = self.tokens.lock().get(&kept).cloned();
-        if let Some(token) = known.filter(|token| now < token.renew_at) {
-            return Ok(token.text);
+        match known {
+            Some(token) if now < token.renew_at => Ok(token.text),
+            Some(old) => match self.new_token(uid, pod, namespace, key).await {
+                Ok(text) => Ok(text),
+                // It is still good: what is due is tried again soon.
+                Err(error) if now < old.ends => {
+                    tracing::warn!(pod = %uid, %error, "a token is not replaced yet");
+                    let later = now.checked_add(TRY_AGAIN).unwrap_or(old.ends);
+                    let (text, renew_at) = (old.text.clone(), later);
+                    let told = false;
+                    let old = Token {
+                        renew_at,
+                        told,
+                        ..old
+                    };
+                    self.tokens.lock().insert(kept, old);
+                    Ok(text)
+                }
+                Err(error) => Err(error),
+            },
+            None => self.new_token(uid, pod, namespace, key).await,
         }
+    }
+
+    async fn new_token(
+        &self,
+        uid: &PodUid,
+        pod: &Pod,
+        namespace: &str,
+        key: &TokenKey,
+    ) -> Result<String, Error> {
+        let now = Timestamp::now();
         let account = pod
             .spec
             .as_ref()
@@ -118,39 +252,29 @@ impl ObjectSource {
             .create(&path.subresource("token"), &request)
             .await?;
         let status = answer.status.unwrap_or_default();
+        let ends = status.expiration_timestamp.map_or(now, |time| time.0);
         let token = Token {
-            renew_at: renewal(now, status.expiration_timestamp.map_or(now, |time| time.0)),
+            renew_at: renewal(now, ends),
+            ends,
             text: status.token.unwrap_or_default(),
+            told: false,
         };
-        self.tokens.lock().insert(kept, token.clone());
-        Ok(token.text)
+        let text = token.text.clone();
+        let kept = (uid.clone(), key.clone());
+        self.tokens.lock().insert(kept, token);
+        Ok(text)
     }
 }
 
-fn there<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
-    match outcome {
-        Err(error) if error.is_not_found() => Ok(None),
-        outcome => outcome.map(Some),
-    }
-}
-
-fn data_of_map(map: ConfigMap) -> Data {
-    let text = map.data.unwrap_or_default().into_iter();
-    let text = text.map(|(key, value)| (key, value.into_bytes()));
-    let binary = map.binary_data.unwrap_or_default().into_iter();
-    text.chain(binary.map(|(key, value)| (key, value.0)))
-        .collect()
-}
-
-fn data_of_secret(secret: Secret) -> Data {
-    let data = secret.data.unwrap_or_default().into_iter();
-    data.map(|(key, value)| (key, value.0)).collect()
+fn namespace(pod: &Pod) -> &str {
+    pod.metadata.namespace.as_deref().unwrap_or("default")
 }
 
 /// When a token that begins now and ends then is to be replaced.
 fn renewal(now: Timestamp, end: Timestamp) -> Timestamp {
     let life = Duration::try_from(end.duration_since(now)).unwrap_or(Duration::ZERO);
-    now.checked_add(life.mul_f64(RENEW_AT)).unwrap_or(end)
+    now.checked_add(life.mul_f64(RENEW_AT).min(OLDEST))
+        .unwrap_or(end)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Registers the node and keeps its status: sent when it changes, and now and then when it does
 //! not. What it says is decided by [`super::node_object`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,8 +14,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::facts::Facts;
-use super::node_object::{adoption, registration, status, status_patch};
+use super::node_object::{adoption, registration, status, status_patch, transitions};
 use super::nodes;
+use crate::journal::{Journal, Kind};
 
 /// Waits between attempts to register.
 const BACKOFF: Backoff = Backoff {
@@ -35,6 +37,8 @@ pub struct Registrar {
     pub every: Duration,
     /// `nodeStatusReportFrequency`: how often to tell although nothing changed.
     pub report_every: Duration,
+    /// Where changes of its conditions are noted.
+    pub journal: Arc<Journal>,
     /// Told the Node's uid.
     pub uid: watch::Sender<Option<String>>,
 }
@@ -97,7 +101,11 @@ impl Registrar {
             let node = registration(setting, self.status(None).await);
             match self.client.create(&nodes().all(), &node).await {
                 Err(error) if error.is_already_exists() => {}
-                outcome => return outcome,
+                outcome => {
+                    let new = node.status.unwrap_or_default();
+                    self.note(&NodeStatus::default(), &new);
+                    return outcome;
+                }
             }
         }
         let known: Node = self.client.get(&path).await?;
@@ -112,6 +120,15 @@ impl Registrar {
         }
     }
 
+    fn note(&self, before: &NodeStatus, now: &NodeStatus) {
+        let name = &self.facts.setting.name;
+        for reason in transitions(before, now) {
+            let text = format!("Node {name} status is now: {reason}");
+            let at = Timestamp::now();
+            self.journal.record_node(at, Kind::Normal, reason, &text);
+        }
+    }
+
     async fn status(&self, before: Option<&NodeStatus>) -> NodeStatus {
         let found = self.facts.look().await;
         let (setting, most_images) = (&self.facts.setting, self.facts.most_images);
@@ -123,6 +140,7 @@ impl Registrar {
         let Some(patch) = status_patch(known, &now, due) else {
             return Ok(None);
         };
+        self.note(known, &now);
         let path = nodes()
             .named("", &self.facts.setting.name)
             .subresource("status");

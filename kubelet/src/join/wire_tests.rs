@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::fake_api::{FakeApi, Reply, Seen};
+use super::fake_api::{FakeApi, Reply, Seen, watch_of};
 use super::*;
 use crate::agent::records::Record;
 use crate::agent::{discover, start};
@@ -25,7 +25,7 @@ const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/lea
 struct Held {
     pods: Vec<Value>,
     /// Watches stay open as long as these live.
-    watches: Mutex<Vec<mpsc::Sender<Value>>>,
+    watches: Mutex<Vec<(String, mpsc::Sender<Value>)>>,
     lease: Mutex<Option<Value>>,
     version: Mutex<u64>,
 }
@@ -38,7 +38,9 @@ impl Held {
             (100 + *version).to_string()
         };
         match (seen.method.as_str(), seen.path()) {
-            ("GET", "/api/v1/pods") => self.watch_pods(),
+            ("GET", "/api/v1/pods") => self.watch(seen.path(), &self.pods),
+            ("GET", "/api/v1/services") => self.watch(seen.path(), &[]),
+            ("POST", path) if path.ends_with("/events") => Reply::Json(201, json!({})),
             ("POST", "/api/v1/nodes") => {
                 let mut node = seen.body.clone();
                 node["metadata"]["uid"] = "node-uid".into();
@@ -57,7 +59,8 @@ impl Held {
                 pod["metadata"]["uid"] = "mirror-uid".into();
                 pod["metadata"]["resourceVersion"] = next_version().into();
                 let event = json!({"type": "ADDED", "object": pod});
-                for watch in &*self.watches.lock() {
+                let watches = self.watches.lock();
+                for (_, watch) in watches.iter().filter(|(path, _)| path == "/api/v1/pods") {
                     watch.try_send(event.clone()).unwrap();
                 }
                 Reply::Json(201, pod)
@@ -77,21 +80,10 @@ impl Held {
         }
     }
 
-    fn watch_pods(&self) -> Reply {
-        let (sender, lines) = mpsc::channel(64);
-        for pod in &self.pods {
-            sender
-                .try_send(json!({"type": "ADDED", "object": pod}))
-                .unwrap();
-        }
-        let mark = json!({"resourceVersion": "100",
-            "annotations": {"k8s.io/initial-events-end": "true"}});
-        let mark = json!({"kind": "Pod", "apiVersion": "v1", "metadata": mark});
-        sender
-            .try_send(json!({"type": "BOOKMARK", "object": mark}))
-            .unwrap();
-        self.watches.lock().push(sender);
-        Reply::Stream(lines)
+    fn watch(&self, path: &str, objects: &[Value]) -> Reply {
+        let (sender, reply) = watch_of(objects);
+        self.watches.lock().push((path.to_owned(), sender));
+        reply
     }
 }
 
@@ -105,6 +97,7 @@ fn pod(namespace: &str, name: &str, uid: &str) -> Value {
 struct JoinedNode {
     api: FakeApi,
     turned: watch::Sender<Mono>,
+    _changes: watch::Sender<u64>,
     records: Records,
     _tasks: JoinSet<()>,
     _runtime: FakeServer,
@@ -176,6 +169,9 @@ async fn join() -> JoinedNode {
     ]);
     let (turned, turned_at) = watch::channel(clock::mono());
     let (_conditions, conditions) = watch::channel(BTreeSet::new());
+    let (changes, changed) = watch::channel(0);
+    let (outdated, _told) = mpsc::channel(8);
+    let journal = Arc::default();
     let (_wanted, wanted) = watch::channel(Some(Arc::new(Vec::new())));
     let cluster = Cluster::open(&config).unwrap().unwrap();
     let parts = Parts {
@@ -184,6 +180,9 @@ async fn join() -> JoinedNode {
         cri: &cri,
         records: &records,
         turned: turned_at,
+        changes: changed,
+        outdated,
+        journal: &journal,
         conditions,
     };
     let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
@@ -192,6 +191,7 @@ async fn join() -> JoinedNode {
     JoinedNode {
         api,
         turned,
+        _changes: changes,
         records,
         _tasks: tasks,
         _runtime: runtime,
@@ -211,6 +211,9 @@ fn renewal(seen: &Seen) -> bool {
 async fn settled(node: &JoinedNode) {
     node.api.wait_for(|seen| status_of(seen, "web")).await;
     node.api.wait_for(|seen| status_of(seen, "etcd-n")).await;
+    // Starting, NodeReady and one for each kind of pressure.
+    let event = |seen: &Seen| seen.path().ends_with("/events");
+    node.api.wait_for_nth(4, event).await;
     node.api.wait_for(renewal).await;
 }
 
@@ -222,9 +225,11 @@ async fn a_node_asks_for_its_own_and_nothing_else() {
     let lines: BTreeSet<String> = seen.iter().map(Seen::line).collect();
     let expected = [
         "GET /api/v1/pods",
+        "GET /api/v1/services",
         "GET /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n",
         "PATCH /api/v1/namespaces/default/pods/web/status",
         "PATCH /api/v1/namespaces/kube-system/pods/etcd-n/status",
+        "POST /api/v1/namespaces/default/events",
         "POST /api/v1/namespaces/kube-system/pods",
         "POST /api/v1/nodes",
         "POST /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
@@ -271,7 +276,7 @@ async fn pods_are_watched_by_the_name_of_the_node() {
         .api
         .seen()
         .iter()
-        .filter(|seen| seen.url.contains("watch=true"))
+        .filter(|seen| seen.path() == "/api/v1/pods")
         .count();
     assert_eq!(watches, 1);
 }

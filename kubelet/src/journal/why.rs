@@ -311,6 +311,7 @@ mod tests {
             namespace: "default",
             name: "web",
             uid: "u1",
+            field: "",
         };
         for second in [60, 80, 100] {
             journal.record(at(second), key, Kind::Warning, reason::BACK_OFF, "back-off");

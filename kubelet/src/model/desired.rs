@@ -122,6 +122,18 @@ pub enum Role {
     Ephemeral,
 }
 
+impl Role {
+    /// Where in the pod such a container of that name is defined, as events have it.
+    #[must_use]
+    pub fn field(self, name: &str) -> String {
+        match self {
+            Self::Init | Self::Sidecar => format!("spec.initContainers{{{name}}}"),
+            Self::Main => format!("spec.containers{{{name}}}"),
+            Self::Ephemeral => format!("spec.ephemeralContainers{{{name}}}"),
+        }
+    }
+}
+
 /// Which of a container's three probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ProbeKind {

@@ -25,6 +25,8 @@ pub enum Event {
     },
     /// An action was given up on request.
     Cancelled(Key),
+    /// What the pod's volumes show has changed where it comes from.
+    Outdated,
     /// News of some containers or of the sandbox (a CRI container event): merged, nothing is
     /// concluded from what is absent.
     Seen {

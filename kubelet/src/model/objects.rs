@@ -42,6 +42,8 @@ pub struct Objects {
     pub secrets: BTreeMap<String, Data>,
     /// Tokens.
     pub tokens: BTreeMap<TokenKey, String>,
+    /// Variables by which containers find services, in order.
+    pub service_variables: Vec<(String, String)>,
 }
 
 impl TokenKey {
@@ -59,15 +61,20 @@ impl Needs {
     /// What the pod refers to.
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
-        let mut needs = Self::default();
-        let Some(spec) = &pod.spec else {
-            return needs;
-        };
-        for volume in spec.volumes.iter().flatten() {
-            needs.add_volume(volume);
-        }
-        for container in containers(spec) {
+        let mut needs = Self::of_volumes(pod);
+        for container in pod.spec.iter().flat_map(containers) {
             needs.add_container(container);
+        }
+        needs
+    }
+
+    /// What the pod's volumes refer to.
+    #[must_use]
+    pub fn of_volumes(pod: &Pod) -> Self {
+        let mut needs = Self::default();
+        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter());
+        for volume in volumes.flatten() {
+            needs.add_volume(volume);
         }
         needs
     }

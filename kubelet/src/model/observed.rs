@@ -20,6 +20,8 @@ pub struct ObservedPod {
     pub cgroup_ready: bool,
     /// The pod's directories and volumes stand. False after a restart of the agent, likewise.
     pub volumes_ready: bool,
+    /// Since when volumes may show something old.
+    pub volumes_outdated: Option<Mono>,
     /// Directories, volumes or cgroup may be on the node and must be torn down before the pod is
     /// gone. True as soon as one of them was begun; after a restart true until torn down.
     pub resources_held: bool,

@@ -66,6 +66,7 @@ impl Intake<'_> {
                     self.failed(&entry.action, reason, message);
                 }
             }
+            Event::Outdated => self.observed.volumes_outdated = Some(self.now.mono),
             Event::Cancelled(key) => {
                 self.memory.in_flight.remove(&key);
                 self.hold_resources(&key);
@@ -94,6 +95,7 @@ impl Intake<'_> {
 
     fn done(&mut self, done: Done) {
         let entry = self.memory.in_flight.remove(&done.key());
+        let since = entry.as_ref().map(|entry| entry.since);
         let unwanted = entry.is_some_and(|entry| entry.cancelling);
         match done {
             Done::Cgroup => {
@@ -103,6 +105,10 @@ impl Intake<'_> {
             }
             Done::Volumes => {
                 self.observed.volumes_ready = true;
+                let outdated = self.observed.volumes_outdated;
+                // What changed while they were set up may not be in them.
+                self.observed.volumes_outdated =
+                    outdated.filter(|at| since.is_none_or(|s| *at >= s));
                 self.observed.resources_held = true;
                 self.memory.retries.remove(&RetryOf::Volumes);
             }

@@ -13,9 +13,12 @@ pub(super) fn set_up_cgroup(turn: &mut Turn<'_>) -> bool {
     turn.observed.cgroup_ready
 }
 
-/// Sets up directories and volumes.
+/// Sets up directories and volumes, and again when they show something old: what stands is left
+/// as it is.
 pub(super) fn set_up_volumes(turn: &mut Turn<'_>) {
-    if !turn.observed.volumes_ready && retry_due(turn, RetryOf::Volumes) {
+    let observed = turn.observed;
+    let wanted = !observed.volumes_ready || observed.volumes_outdated.is_some();
+    if wanted && retry_due(turn, RetryOf::Volumes) {
         turn.emit(Action::SetUpVolumes);
     }
 }

@@ -12,6 +12,7 @@ use super::SpecError;
 use crate::model::objects::Objects;
 
 mod refer;
+pub mod services;
 
 /// What the downward API can tell beyond the pod's manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct DownwardFacts {
     pub objects: Objects,
 }
 
-/// Variables of a container in the order of its manifest, expanded; a later one of equal name
-/// replaces an earlier one.
+/// Variables of a container: those for services, then its own in the order of its manifest,
+/// expanded; a later one of equal name replaces an earlier one.
 ///
 /// # Errors
 /// [`SpecError::Env`] for a reference that can't be met, [`SpecError::NotSupported`] for one that
@@ -42,7 +43,8 @@ pub fn environment(
     let taken_over = refer::env_from(container, &facts.objects)?;
     let mut values: BTreeMap<&str, String> = BTreeMap::new();
     let mut order: Vec<&str> = Vec::new();
-    for (name, value) in &taken_over {
+    let services = facts.objects.service_variables.iter();
+    for (name, value) in services.chain(&taken_over) {
         if values.insert(name, value.clone()).is_none() {
             order.push(name);
         }

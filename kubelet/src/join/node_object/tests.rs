@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{NodeStatus, NodeSystemInfo};
 use keelson_cri::values::{Image, RuntimeCondition, RuntimeStatus};
 use serde_json::{Value, json};
 
-use super::{Found, Setting, adoption, registration, status, status_patch};
+use super::{Found, Setting, adoption, registration, status, status_patch, transitions};
 use crate::join::node_object::Amounts;
 use keelson_api::quantity::Quantity;
 
@@ -121,6 +121,23 @@ fn ready_says_why_not_and_since_when() {
     let ready = condition(&third, "Ready");
     assert_eq!(ready["status"], "True");
     assert_eq!(ready["lastTransitionTime"], "2026-01-01T00:00:09Z");
+}
+
+#[test]
+fn events_tell_what_changed() {
+    let status = |ready: &str, memory: &str| -> NodeStatus {
+        serde_json::from_value(json!({"conditions": [{"type": "Ready", "status": ready},
+            {"type": "MemoryPressure", "status": memory}]}))
+        .unwrap()
+    };
+    let check = |before: &NodeStatus, now: &NodeStatus, expected: &[&str]| {
+        assert_eq!(transitions(before, now), expected);
+    };
+    let (good, bad) = (status("True", "False"), status("False", "True"));
+    let new = NodeStatus::default();
+    check(&new, &good, &["NodeReady", "NodeHasSufficientMemory"]);
+    check(&good, &good, &[]);
+    check(&good, &bad, &["NodeNotReady", "NodeHasInsufficientMemory"]);
 }
 
 #[test]

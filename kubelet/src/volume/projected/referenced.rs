@@ -156,6 +156,7 @@ mod tests {
                 config_maps: [("m".to_owned(), data.clone())].into(),
                 secrets: [("s".to_owned(), data)].into(),
                 tokens: [(TokenKey::of(None, None), "t".to_owned())].into(),
+                ..Objects::default()
             },
             ..Facts::default()
         };
