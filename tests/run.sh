@@ -112,7 +112,7 @@ if [ "$(id -u)" != 0 ]; then
     before=$((passed + failed))
     if KEELSON_TEST_ETCD_BIN=$(systemd/fetch-runtime.sh etcd); then
         export KEELSON_TEST_ETCD_BIN
-        run "$logs/etcd" cargo test --locked --target-dir "$target" -p keelson-store --test etcd -- --ignored
+        run "$logs/etcd" cargo test --locked --target-dir "$target" -p keelson-store --test etcd -p keelson-apiserver --test several -- --ignored
     fi
     skipped=$((skipped + listed - (passed + failed - before)))
 elif [ "$mode" = bench ]; then

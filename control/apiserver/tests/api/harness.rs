@@ -167,7 +167,7 @@ impl Server {
 
     /// Somebody who may do everything.
     pub async fn admin(&self) -> Client {
-        self.client("admin", &["system:masters"]).await
+        self.try_admin().await.unwrap()
     }
 
     /// Somebody without a certificate.
@@ -179,6 +179,21 @@ impl Server {
         &self,
         identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
     ) -> Client {
+        self.try_connect(identity).await.unwrap()
+    }
+
+    /// The same; nobody when the server does not answer.
+    pub async fn try_admin(&self) -> Option<Client> {
+        let pair = pair(&self.authority, "admin", &["system:masters"]);
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.key.serialize_der()));
+        let identity = (pair.certificate.der().clone(), key);
+        self.try_connect(Some(identity)).await
+    }
+
+    async fn try_connect(
+        &self,
+        identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> Option<Client> {
         let mut roots = RootCertStore::empty();
         roots.add(self.root.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -192,14 +207,13 @@ impl Server {
                 .unwrap(),
             None => builder.with_no_client_auth(),
         };
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let stream = TcpStream::connect(self.address).await.ok()?;
         let name = ServerName::try_from("localhost").unwrap();
         let tls = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        let (sender, connection) = http1::handshake(TokioIo::new(tls.await.unwrap()))
-            .await
-            .unwrap();
+        let tls = TokioIo::new(tls.await.ok()?);
+        let (sender, connection) = http1::handshake(tls).await.ok()?;
         tokio::spawn(connection.with_upgrades());
-        Client { sender }
+        Some(Client { sender })
     }
 
     /// TLS of a kubelet: this server vouches for it, or somebody else, and it knows its callers.
@@ -266,8 +280,16 @@ pub struct Reply {
 impl Client {
     /// Sends a request and gives its response as it comes.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Incoming> {
-        self.sender.ready().await.unwrap();
-        self.sender.send_request(request).await.unwrap()
+        self.try_send(request).await.unwrap()
+    }
+
+    /// The same, where the connection may have broken.
+    pub async fn try_send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
+        self.sender.ready().await?;
+        self.sender.send_request(request).await
     }
 
     /// A request with any headers.

@@ -6,6 +6,7 @@ mod admission;
 mod auth;
 mod certificates;
 mod crud;
+mod fuzz;
 mod harness;
 mod kubectl;
 mod lists;
@@ -13,3 +14,6 @@ mod services;
 mod start;
 mod streams;
 mod watch;
+
+#[path = "../../../schema/tests/any_object/tree.rs"]
+mod tree;

@@ -4,11 +4,15 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use keelson_store::Store;
 use keelson_store::etcd::{EtcdStore, Options, Tls};
 use rustix::process::{Pid, Signal, kill_process};
+
+/// How often a cluster is started whose ports others take.
+const ATTEMPTS: usize = 5;
 
 /// One process and how it is started.
 struct Member {
@@ -26,6 +30,15 @@ pub struct Cluster {
 impl Cluster {
     /// Starts `count` members and waits until they have a leader.
     pub async fn start(count: usize) -> Self {
+        for _ in 0..ATTEMPTS {
+            if let Some(cluster) = Self::attempt(count).await {
+                return cluster;
+            }
+        }
+        panic!("the members end at once, whatever their ports");
+    }
+
+    async fn attempt(count: usize) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let clients = addresses("http", count);
         let peers = addresses("http", count);
@@ -57,6 +70,15 @@ impl Cluster {
 
     /// Starts one member that wants to know its clients.
     pub async fn start_tls() -> Self {
+        for _ in 0..ATTEMPTS {
+            if let Some(cluster) = Self::attempt_tls().await {
+                return cluster;
+            }
+        }
+        panic!("the member ends at once, whatever its ports");
+    }
+
+    async fn attempt_tls() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
         let certificates = Certificates::make();
         let path = |name: &str, text: &str| {
@@ -92,31 +114,37 @@ impl Cluster {
         Self::ready(folder, members, options).await
     }
 
-    async fn ready(folder: tempfile::TempDir, members: Vec<Member>, options: Options) -> Self {
-        let cluster = Self {
+    async fn ready(
+        folder: tempfile::TempDir,
+        members: Vec<Member>,
+        options: Options,
+    ) -> Option<Self> {
+        let mut cluster = Self {
             folder,
             members,
             options,
         };
-        cluster.wait().await;
-        cluster
+        cluster.wait().await.then_some(cluster)
     }
 
-    /// Waits until every member answers.
-    async fn wait(&self) {
+    /// Waits until every member answers; false when one has ended, as it does when somebody else
+    /// has its port.
+    async fn wait(&mut self) -> bool {
+        let store = self.store();
         let answers = async {
-            while self.store().members().await.len() < self.members.len()
-                || self.store().revision().await.is_err()
+            while store.members().await.len() < self.members.len()
+                || store.revision().await.is_err()
             {
+                if self.members.iter_mut().any(Member::has_ended) {
+                    return false;
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+            true
         };
         let ready = tokio::time::timeout(Duration::from_secs(60), answers).await;
-        assert!(
-            ready.is_ok(),
-            "the members in {} do not answer",
-            self.folder.path().display()
-        );
+        let folder = self.folder.path().display();
+        ready.unwrap_or_else(|_| panic!("the members in {folder} do not answer"))
     }
 
     /// How to reach it.
@@ -140,7 +168,7 @@ impl Cluster {
     pub async fn restart(&mut self, member: usize) {
         let arguments = self.members[member].arguments.clone();
         self.members[member] = Member::start(arguments);
-        self.wait().await;
+        assert!(self.wait().await, "member {member} does not come back");
     }
 
     /// Stops a member as it is: its connections stay open and nobody answers.
@@ -187,6 +215,10 @@ impl Member {
         Self { arguments, process }
     }
 
+    fn has_ended(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(Some(_)))
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id())
             .ok()
@@ -202,11 +234,16 @@ impl Drop for Member {
     }
 }
 
-/// Addresses that nobody listens on.
+/// Addresses that nobody listens on, below the ports that connections go out from: a member that
+/// was killed finds its own free when it comes back.
 fn addresses(scheme: &str, count: usize) -> Vec<String> {
-    let held: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
-        .collect();
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 8000).unwrap_or_default();
+    let free = std::iter::repeat_with(|| {
+        let at = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 8000;
+        TcpListener::bind(("127.0.0.1", 20_000 + at)).ok()
+    });
+    let held: Vec<_> = free.flatten().take(count).collect();
     let address = |held: &TcpListener| held.local_addr().expect("an address");
     held.iter()
         .map(|held| format!("{scheme}://{}", address(held)))
