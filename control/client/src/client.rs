@@ -54,6 +54,7 @@ pub struct Client {
     bearer: Option<Bearer>,
     user_agent: HeaderValue,
     limit: Duration,
+    metadata_only: bool,
 }
 
 impl fmt::Debug for Client {
@@ -111,6 +112,7 @@ impl Client {
             bearer: None,
             user_agent,
             limit: ANSWER_LIMIT,
+            metadata_only: false,
         })
     }
 
@@ -130,6 +132,16 @@ impl Client {
     pub fn acting_as(&self, bearer: &Bearer) -> Self {
         Self {
             bearer: Some(bearer.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The same connections, asking for no more of objects than their metadata. For reading,
+    /// listing and watching alone: what a write answers has another form.
+    #[must_use]
+    pub fn metadata_only(&self) -> Self {
+        Self {
+            metadata_only: true,
             ..self.clone()
         }
     }
@@ -163,7 +175,8 @@ impl Client {
         path: &ApiPath,
         options: &ListOptions,
     ) -> Result<List<T>, Error> {
-        let call = Call::new(Method::GET, "list", path, list_url(path, options));
+        let mut call = Call::new(Method::GET, "list", path, list_url(path, options));
+        call.is_list = true;
         self.decoded(call).await
     }
 
@@ -247,6 +260,7 @@ impl Client {
             url: url.to_owned(),
             body: Bytes::new(),
             content_type: JSON,
+            is_list: false,
         };
         self.body(&call).await
     }
@@ -293,12 +307,20 @@ impl Client {
         }
     }
 
+    fn accepted(&self, call: &Call) -> &'static str {
+        match (self.metadata_only, call.is_list) {
+            (false, _) => JSON,
+            (true, false) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            (true, true) => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+        }
+    }
+
     fn request(&self, call: &Call) -> Result<Request<RequestBody>, Error> {
         let mut builder = Request::builder()
             .method(call.method.clone())
             .uri(&call.url)
             .header(USER_AGENT, self.user_agent.clone())
-            .header(ACCEPT, JSON);
+            .header(ACCEPT, self.accepted(call));
         let bearer = self
             .bearer
             .as_ref()
@@ -326,6 +348,7 @@ struct Call {
     url: String,
     body: Bytes,
     content_type: &'static str,
+    is_list: bool,
 }
 
 impl Call {
@@ -336,6 +359,7 @@ impl Call {
             url,
             body: Bytes::new(),
             content_type: JSON,
+            is_list: false,
         }
     }
 

@@ -37,13 +37,16 @@ pub mod caches;
 pub mod claim;
 pub mod command;
 pub mod controller;
+pub mod discovery;
 pub mod endpoint_slice;
 pub mod execute;
+pub mod garbage_collector;
 #[cfg(test)]
 mod given;
 pub mod kinds;
 pub mod ledger;
 pub mod material;
+pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod options;

@@ -2,8 +2,8 @@
 
 use crate::controller::Registration;
 use crate::{
-    endpoint_slice, node_ipam, node_lifecycle, pod_gc, replica_set, root_ca_publisher,
-    service_account, taint_eviction,
+    endpoint_slice, garbage_collector, namespace, node_ipam, node_lifecycle, pod_gc, replica_set,
+    root_ca_publisher, service_account, taint_eviction,
 };
 
 /// All controllers, in the order in which they start.
@@ -17,6 +17,8 @@ pub const CONTROLLERS: &[Registration] = &[
     taint_eviction::REGISTRATION,
     node_ipam::REGISTRATION,
     pod_gc::REGISTRATION,
+    namespace::REGISTRATION,
+    garbage_collector::REGISTRATION,
 ];
 
 /// Why a choice of controllers is none.
