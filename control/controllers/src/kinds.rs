@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use keelson_client::Resource;
 use keelson_client::index::Index;
-use keelson_client::{Object, Resource};
 use serde::{Deserialize, Serialize};
 
 pub mod condition;
+pub mod deployment;
 pub mod endpoint_slice;
+pub mod job;
 pub mod namespace;
 pub mod node;
 pub mod node_lease;
@@ -22,7 +24,10 @@ pub mod service_account;
 pub mod template;
 
 pub use condition::Condition;
+pub use deployment::Deployment;
 pub use endpoint_slice::EndpointSlice;
+pub use job::Job;
+pub use keelson_client::Object;
 pub use namespace::Namespace;
 pub use node::Node;
 pub use node_lease::NodeLease;

@@ -37,12 +37,14 @@ pub mod caches;
 pub mod claim;
 pub mod command;
 pub mod controller;
+pub mod deployment;
 pub mod discovery;
 pub mod endpoint_slice;
 pub mod execute;
 pub mod garbage_collector;
 #[cfg(test)]
 mod given;
+pub mod job;
 pub mod kinds;
 pub mod ledger;
 pub mod material;

@@ -8,6 +8,8 @@ use crate::{
 
 /// All controllers, in the order in which they start.
 pub const CONTROLLERS: &[Registration] = &[
+    crate::deployment::REGISTRATION,
+    crate::job::REGISTRATION,
     service_account::REGISTRATION,
     root_ca_publisher::REGISTRATION,
     replica_set::REGISTRATION,

@@ -78,19 +78,28 @@ impl Write {
     /// Changes fields of an object that must not have changed since it was seen.
     #[must_use]
     pub fn patch<K: Kind>(object: &K, changes: Value) -> Self {
-        Self::patching(object, "", changes, true)
+        Self::patching(object, "", changes)
     }
 
     /// Changes the status of an object that must not have changed since it was seen.
     #[must_use]
     pub fn status<K: Kind>(object: &K, status: Value) -> Self {
-        Self::patching(object, "status", json!({ "status": status }), true)
+        Self::patching(object, "status", json!({ "status": status }))
     }
 
     /// Changes fields of an object, whatever else has changed about it.
     #[must_use]
     pub fn patch_any_version<K: Kind>(object: &K, changes: Value) -> Self {
-        Self::patching(object, "", changes, false)
+        Self::patch(object, changes).any_version()
+    }
+
+    /// The same change, whatever else has changed about the object.
+    #[must_use]
+    pub fn any_version(mut self) -> Self {
+        if let Action::Patch { version, .. } = &mut self.action {
+            *version = "".into();
+        }
+        self
     }
 
     /// Removes an object, as long as it may take.
@@ -151,18 +160,12 @@ impl Write {
         }
     }
 
-    fn patching<K: Kind>(
-        object: &K,
-        subresource: &'static str,
-        changes: Value,
-        unchanged: bool,
-    ) -> Self {
+    fn patching<K: Kind>(object: &K, subresource: &'static str, changes: Value) -> Self {
         let meta = object.meta();
-        let version = unchanged.then(|| meta.resource_version.clone());
         let action = Action::Patch {
             name: meta.name.clone(),
             uid: meta.uid.clone(),
-            version: version.unwrap_or_default(),
+            version: meta.resource_version.clone(),
             subresource,
             changes,
         };

@@ -32,7 +32,8 @@ kind!(
             }
         }),
         Index::new(NAMESPACE, |pod: &Pod, words| words
-            .push(pod.metadata.namespace.to_string()))
+            .push(pod.metadata.namespace.to_string())),
+        crate::job::tracked(),
     ]
 );
 
