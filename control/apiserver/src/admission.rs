@@ -35,13 +35,13 @@ pub(crate) type Deciding<'a, T> = Pin<Box<dyn Future<Output = Outcome<T>> + Send
 
 /// Somebody who is asked before a write.
 pub(crate) trait Admission: Send + Sync {
-    /// May change the new object; null for deletions.
+    /// May change the new object, null for deletions, and says what the caller should know.
     fn mutate<'a>(
         &'a self,
         api: &'a Api,
         ask: &'a Ask<'a>,
         object: &'a mut Value,
-    ) -> Deciding<'a, ()>;
+    ) -> Deciding<'a, Vec<String>>;
 
     /// Judges the object as it would be stored, and says what the caller should know.
     fn validate<'a>(
@@ -52,12 +52,13 @@ pub(crate) trait Admission: Send + Sync {
     ) -> Deciding<'a, Vec<String>>;
 }
 
-/// Lets everybody change the object.
-pub(crate) async fn mutate(api: &Api, ask: &Ask<'_>, object: &mut Value) -> Outcome<()> {
+/// Lets everybody change the object; answers with their warnings.
+pub(crate) async fn mutate(api: &Api, ask: &Ask<'_>, object: &mut Value) -> Outcome<Vec<String>> {
+    let mut warnings = Vec::new();
     for admission in &api.admissions {
-        admission.mutate(api, ask, object).await?;
+        warnings.extend(admission.mutate(api, ask, object).await?);
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Asks everybody; answers with their warnings.

@@ -1,7 +1,5 @@
 //! Admission as this server runs it: plugins and webhooks in their order, with what the caches
 //! hold, and quotas written. What is let in is decided in `admit`.
-//!
-//! Caveat: warnings of mutating webhooks are not passed on.
 
 use std::sync::Arc;
 
@@ -212,19 +210,19 @@ impl View for Newest<'_> {
 }
 
 impl Gate {
-    async fn change(&self, api: &Api, ask: &Ask<'_>, object: &mut Value) -> Outcome<()> {
+    async fn change(&self, api: &Api, ask: &Ask<'_>, object: &mut Value) -> Outcome<Vec<String>> {
         let options = options(ask);
         let passing = Passing::begin(api, ask, &options).await?;
         self.plugins_change(&passing, object).await?;
         if !self.chain.mutating_webhooks {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let request = &passing.request;
         let planned =
             passing.settle(|lookup| webhook::plan(Kind::Mutating, request, object, lookup));
         let hooks = planned.await?;
         if hooks.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let before = object.clone();
         let (mut notes, kind) = (Notes::default(), &ask.call.kind);
@@ -238,7 +236,7 @@ impl Gate {
         if *object != before {
             self.plugins_change(&passing, object).await?;
         }
-        Ok(())
+        Ok(notes.warnings)
     }
 
     async fn plugins_change(&self, passing: &Passing<'_>, object: &mut Value) -> Outcome<()> {
@@ -320,7 +318,7 @@ impl Admission for Gate {
         api: &'a Api,
         ask: &'a Ask<'a>,
         object: &'a mut Value,
-    ) -> Deciding<'a, ()> {
+    ) -> Deciding<'a, Vec<String>> {
         Box::pin(self.change(api, ask, object))
     }
 

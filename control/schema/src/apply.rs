@@ -6,13 +6,15 @@
 
 mod engine;
 mod fields_v1;
+mod last_applied;
 mod managers;
 mod path;
 mod set;
 mod typed;
 
-pub use engine::{Versions, Writer, apply, ignored_fields, update};
+pub use engine::{Versions, Writer, ignored_fields, update};
 pub use fields_v1::{from_fields_v1, to_fields_v1};
+pub use last_applied::apply;
 pub use managers::{Entry, Managers, Operation, same_managers};
 pub use path::{Element, Path};
 pub use set::Set;

@@ -56,7 +56,7 @@ pub(crate) async fn create(
         old: &Value::Null,
         dry_run: options.dry_run,
     };
-    admission::mutate(api, &ask, &mut object).await?;
+    let mut warnings = admission::mutate(api, &ask, &mut object).await?;
     for _ in 0..NAMES {
         if generated {
             metadata::set(
@@ -66,10 +66,13 @@ pub(crate) async fn create(
             );
         }
         judge::created(call, &object)?;
-        let warnings = admission::validate(api, &ask, &object).await?;
+        let more = admission::validate(api, &ask, &object).await?;
         match store(api, call, stored(&call.kind, &object)?, options).await {
             Err(failure) if generated && failure.is(Reason::AlreadyExists) => {}
-            outcome => return Ok((outcome?, warnings)),
+            outcome => {
+                warnings.extend(more);
+                return Ok((outcome?, warnings));
+            }
         }
     }
     let name = metadata::text(&object, "name");

@@ -214,7 +214,7 @@ async fn delete_at(
             old: current,
             dry_run: dry,
         };
-        admission::mutate(api, &ask, &mut Value::Null).await?;
+        drop(admission::mutate(api, &ask, &mut Value::Null).await?);
         admission::validate(api, &ask, &Value::Null).await?;
         let next = plan(kind, current, options, call.now);
         let next = if dry { Next::Keep } else { next };

@@ -103,7 +103,7 @@ pub(crate) async fn answer(api: &Api, call: &Call, body: Bytes) -> Outcome<Reply
         old: &Value::Null,
         dry_run,
     };
-    admission::mutate(api, &ask, &mut request).await?;
+    drop(admission::mutate(api, &ask, &mut request).await?);
     admission::validate(api, &ask, &request).await?;
     issue(api, call, request, dry_run).await
 }

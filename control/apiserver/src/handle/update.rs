@@ -137,9 +137,9 @@ pub(crate) async fn change(
             dry_run: options.dry_run,
         };
         let mut new = prepare(call, options, new, old);
-        admission::mutate(api, &ask, &mut new).await?;
+        let mut warnings = admission::mutate(api, &ask, &mut new).await?;
         judge::changed(call, &new, old)?;
-        let warnings = admission::validate(api, &ask, &new).await?;
+        warnings.extend(admission::validate(api, &ask, &new).await?);
         let done = |found| Done {
             code: StatusCode::OK,
             found,

@@ -216,6 +216,19 @@ impl Server {
         Some(Client { sender })
     }
 
+    /// TLS of somebody on this machine whom the server's authority vouches for.
+    pub fn tls(&self) -> ServerConfig {
+        let own = pair(&self.authority, "webhook", &[]);
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.certificate.der().clone()], key)
+            .unwrap()
+    }
+
     /// TLS of a kubelet: this server vouches for it, or somebody else, and it knows its callers.
     pub fn kubelet_tls(&self, foreign: Option<&Issuer<'static, KeyPair>>) -> ServerConfig {
         let issuer = foreign.unwrap_or(&self.authority);

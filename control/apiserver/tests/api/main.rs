@@ -14,6 +14,7 @@ mod services;
 mod start;
 mod streams;
 mod watch;
+mod webhooks;
 
 #[path = "../../../schema/tests/any_object/tree.rs"]
 mod tree;

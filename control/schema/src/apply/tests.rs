@@ -187,6 +187,40 @@ fn a_value_that_others_own_is_a_conflict() {
 }
 
 #[test]
+fn what_client_side_apply_noted_is_kubectls_own() {
+    let note = "kubectl.kubernetes.io/last-applied-configuration";
+    let mut cluster = Cluster::new("ConfigMap");
+    let config = json!({"metadata": {"name": "m"}, "data": {"a": "1", "b": "2"}});
+    cluster.update("kubectl-client-side-apply", |object| {
+        *object = config.clone();
+        object["metadata"]["annotations"] = json!({note: config.to_string()});
+    });
+    let next = json!({"metadata": {"name": "m"}, "data": {"a": "9", "b": "8"}});
+    // Not everybody goes from one to the other.
+    assert!(cluster.apply("another", next.clone(), false).is_err());
+    cluster.update("hand", |object| object["data"]["b"] = json!("5"));
+    let refused = cluster.apply("kubectl", next.clone(), false).unwrap_err();
+    let ApplyError::Conflicts(conflicts) = refused else {
+        panic!("{refused}");
+    };
+    let paths: Vec<_> = conflicts
+        .iter()
+        .map(|conflict| conflict.path.as_str())
+        .collect();
+    assert_eq!(
+        paths,
+        [".data.b"],
+        "only what differs from the note is a conflict"
+    );
+    cluster.update("hand", |object| object["data"]["b"] = json!("2"));
+    cluster.apply("kubectl", next, false).unwrap();
+    assert_eq!(cluster.at("/data"), json!({"a": "9", "b": "8"}));
+    let noted = cluster.at("/metadata/annotations")[note].clone();
+    let noted: Value = serde_json::from_str(noted.as_str().unwrap()).unwrap();
+    assert_eq!(noted["data"], json!({"a": "9", "b": "8"}));
+}
+
+#[test]
 fn several_conflicts_are_listed_by_owner() {
     let mut map = Cluster::new("ConfigMap");
     map.apply("a", data(json!({"x": "1", "y": "1"})), false)
