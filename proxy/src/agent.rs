@@ -1,11 +1,14 @@
 //! The proxy at work: watches, collects changes, applies them, tells how it goes. Owns every task.
 //!
-//! Changes are applied as soon as they come; after two in a row there is at least `minSyncPeriod`
-//! between two transactions, and what comes meanwhile goes into one. Every `syncPeriod` the kernel is
+//! Changes are applied as soon as they come; between the end of a transaction and the begin of the
+//! next there is at least `minSyncPeriod`, and what comes meanwhile goes into one. Every `syncPeriod` the kernel is
 //! asked whether somebody else wrote; only then the table is read.
 
+mod listen;
+mod measure;
+
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,24 +17,28 @@ use keelson_client::cache::{Changes, Reflector, reflect};
 use keelson_client::{Change, Client, Object, Resource, Store};
 use keelson_netlink::route::address;
 use keelson_netlink::{Protocol, Socket};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use listen::listen;
+use measure::{note_sync, seconds, without_local};
+
 use crate::backend::nftables::{Families, Nftables, NftablesError};
-use crate::config::{KubeProxyConfiguration, listen_address};
+use crate::config::KubeProxyConfiguration;
 use crate::conntrack::apply::forget_stale;
 use crate::conntrack::plan::{plan, plan_all};
-use crate::metrics::Metrics;
-use crate::model::{NodeView, Policy, Verdict};
+use crate::dns::host::{Dns, DnsError};
+use crate::dns::{Settings, link};
+use crate::model::{NodeRules, NodeView};
 use crate::node_rules::{NodeFacts, node_rules};
-use crate::serve::{Board, Handler, ServicePorts, serve};
+use crate::pod_routes::apply::{PodRoutes, release};
+use crate::pod_routes::plan::Peer;
+use crate::serve::{Board, ServicePorts};
 use crate::state::State;
 use crate::watched::{self, WatchedNode, WatchedService, WatchedSlice};
 use crate::wire::SliceObject;
 
-const BURST: f64 = 2.0;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why the proxy cannot go on.
@@ -40,6 +47,12 @@ pub enum AgentError {
     /// The kernel has no nf_tables, or does not let us.
     #[error("open the kernel's packet filter: {0}")]
     Nftables(#[from] NftablesError),
+    /// The cluster's DNS was asked for, and cannot be.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
+    /// Routes that are not wanted any more stay.
+    #[error("remove routes to pods: {0}")]
+    Routes(keelson_netlink::Error),
     /// A port is taken.
     #[error("listen at {address} for {what}: {source}")]
     Listen {
@@ -52,12 +65,22 @@ pub enum AgentError {
     },
 }
 
+/// What there is beside upstream's proxy.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// The cluster's DNS on this node.
+    pub dns: Option<Settings>,
+    /// Routes to the pods of other nodes.
+    pub pod_routes: bool,
+}
+
 /// Runs until `stop` is done.
 ///
 /// # Errors
 /// When a port is taken or the kernel has no nf_tables.
 pub async fn run(
     config: KubeProxyConfiguration,
+    extras: Extras,
     node: &str,
     client: Client,
     stop: impl Future<Output = ()>,
@@ -70,16 +93,30 @@ pub async fn run(
     let period = period(&config);
     let board = Arc::new(Board::new(period * 2, shown.to_string()));
     listen(&config, &board, &mut tasks, &stopping).await?;
+    let listens = extras.dns.iter().flat_map(|dns| &dns.listen);
+    let dns_addresses: Vec<IpAddr> = listens.map(SocketAddr::ip).collect();
+    let dns = name_server(extras.dns, &mut tasks, &stopping).await?;
+    let routes = extras.pod_routes.then(|| pod_routes(node, &config));
+    if routes.is_none() {
+        release().map_err(AgentError::Routes)?;
+    }
     let mut watch = Watch {
         client,
         tasks: &mut tasks,
         stopping: &stopping,
     };
-    let selector = SliceObject::selector();
+    // Names are there for Services that this proxy has no rules for.
+    let selector = dns
+        .is_none()
+        .then(SliceObject::selector)
+        .unwrap_or_default();
     let services = watch.start::<WatchedService>(&watched::SERVICES, |r| r.labels(&selector));
     let slices = watch.start::<WatchedSlice>(&watched::SLICES, |r| r.labels(&selector));
     let field = format!("metadata.name={node}");
-    let nodes = watch.start::<WatchedNode>(&watched::NODES, |r| r.fields(&field));
+    let nodes = watch.start::<WatchedNode>(&watched::NODES, |r| match routes {
+        Some(_) => r,
+        None => r.fields(&field),
+    });
     let mut proxy = Proxy {
         services: services.changes(),
         slices: slices.changes(),
@@ -89,9 +126,15 @@ pub async fn run(
         state: State::default(),
         kernel,
         ports: ServicePorts::default(),
+        started: Timestamp::now(),
         fresh: true,
         board,
         config,
+        here: node.to_owned(),
+        dns,
+        dns_addresses,
+        routes,
+        routes_changed: true,
     };
     let ready = async {
         tokio::join!(services.synced(), slices.synced(), nodes.synced());
@@ -103,7 +146,30 @@ pub async fn run(
     }
     stopping.cancel();
     while tasks.join_next().await.is_some() {}
+    if let Some(dns) = proxy.dns.take() {
+        dns.join();
+    }
     Ok(())
+}
+
+/// The cluster's DNS, or nothing left of it.
+async fn name_server(
+    settings: Option<Settings>,
+    tasks: &mut JoinSet<()>,
+    stop: &CancellationToken,
+) -> Result<Option<Dns>, AgentError> {
+    match settings {
+        Some(settings) => Ok(Some(Dns::start(settings, tasks, stop).await?)),
+        None => {
+            link::release().map_err(DnsError::from)?;
+            Ok(None)
+        }
+    }
+}
+
+fn pod_routes(node: &str, config: &KubeProxyConfiguration) -> PodRoutes {
+    let texts = config.cluster_cidr.split(',').map(str::trim);
+    PodRoutes::new(node, texts.filter_map(|text| text.parse().ok()).collect())
 }
 
 /// How often the kernel is asked whether somebody else wrote.
@@ -112,53 +178,6 @@ fn period(config: &KubeProxyConfiguration) -> Duration {
         Duration::ZERO => Duration::from_secs(30),
         period => period,
     }
-}
-
-async fn listen(
-    config: &KubeProxyConfiguration,
-    board: &Arc<Board>,
-    tasks: &mut JoinSet<()>,
-    stop: &CancellationToken,
-) -> Result<(), AgentError> {
-    let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
-    let (health, metrics) = (board.clone(), board.clone());
-    let health: Handler = Arc::new(move |path| health.health_server(path));
-    let metrics: Handler = Arc::new(move |path| metrics.metrics_server(path));
-    for (what, text, port, handler) in [
-        (
-            "health",
-            or(&config.healthz_bind_address, "0.0.0.0:10256"),
-            10256,
-            health,
-        ),
-        (
-            "metrics",
-            or(&config.metrics_bind_address, "127.0.0.1:10249"),
-            10249,
-            metrics,
-        ),
-    ] {
-        let Some(address) = listen_address(&text, port) else {
-            continue;
-        };
-        match TcpListener::bind(address).await {
-            Ok(listener) => {
-                tasks.spawn(serve(listener, handler, stop.clone()));
-            }
-            Err(source) => {
-                let error = AgentError::Listen {
-                    what,
-                    address: text,
-                    source,
-                };
-                if config.bind_address_hard_fail {
-                    return Err(error);
-                }
-                tracing::error!("{error}");
-            }
-        }
-    }
-    Ok(())
 }
 
 struct Watch<'a> {
@@ -190,10 +209,17 @@ struct Proxy {
     state: State,
     kernel: Nftables,
     ports: ServicePorts,
+    /// What was changed before this is not ours to measure.
+    started: Timestamp,
     /// Whether nothing was applied yet.
     fresh: bool,
     board: Arc<Board>,
     config: KubeProxyConfiguration,
+    here: String,
+    dns: Option<Dns>,
+    dns_addresses: Vec<IpAddr>,
+    routes: Option<PodRoutes>,
+    routes_changed: bool,
 }
 
 impl Proxy {
@@ -201,20 +227,19 @@ impl Proxy {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
-        let mut pace = Pace::new(
-            self.config.nftables.min_sync_period.to_std(),
-            Instant::now(),
-        );
+        let pause = self.config.nftables.min_sync_period.to_std();
+        let mut ended = None;
         let mut wake = Some(Instant::now());
         loop {
             self.take_all();
+            self.follow_nodes();
             if wake.is_none() && self.state.is_changed() {
-                wake = Some(pace.next(Instant::now()));
+                wake = Some(next_sync(ended, pause, Instant::now()));
                 self.note_waiting();
             }
             if wake.is_some_and(|at| at <= Instant::now()) {
                 wake = self.sync().await.then(|| Instant::now() + RETRY);
-                pace.spend(Instant::now());
+                ended = Some(Instant::now());
                 continue;
             }
             let due = wake.unwrap_or_else(|| Instant::now() + period);
@@ -240,23 +265,50 @@ impl Proxy {
         }
         if self.fresh {
             self.set_node_rules();
+            if let Some(dns) = &self.dns {
+                dns.synced();
+            }
         }
     }
 
     fn service(&mut self, change: &Change<WatchedService>) {
+        if let Some(dns) = &self.dns {
+            dns.service(change);
+        }
         let now = change.current().and_then(|object| object.service.clone());
         self.state.set_service(&change.latest().key, now);
         self.board.metrics.lock().service_changes += 1;
     }
 
     fn slice(&mut self, change: &Change<WatchedSlice>) {
+        if let Some(dns) = &self.dns {
+            dns.slice(change);
+        }
         let before = change.previous().and_then(|object| object.slice.as_deref());
         let now = change.current().and_then(|object| object.slice.clone());
+        let cause = change.current().and_then(|object| object.cause);
+        if let Some(cause) = cause.filter(|cause| *cause >= self.started) {
+            self.state.note_trigger(&change.latest().key, cause);
+        }
         self.state.set_slice(&change.latest().key, before, now);
         self.board.metrics.lock().endpoint_changes += 1;
     }
 
     fn node(&mut self, change: &Change<WatchedNode>) {
+        let name = change.latest().name();
+        if let Some(routes) = &mut self.routes {
+            let peer = |node: &Arc<WatchedNode>| Peer {
+                addresses: node.addresses.clone(),
+                pod_cidrs: node.pod_cidrs.clone(),
+            };
+            self.routes_changed |= routes.set_node(name, change.current().map(peer));
+        }
+        if name == self.here {
+            self.own_node(change);
+        }
+    }
+
+    fn own_node(&mut self, change: &Change<WatchedNode>) {
         // A Node object that is gone for a while changes nothing but where load balancers go.
         let Some(node) = change.current() else {
             return self.board.set_leaving(true);
@@ -272,9 +324,22 @@ impl Proxy {
         self.set_node_rules();
     }
 
+    /// Brings the routes to other nodes' pods up to date; what fails is tried again at the next look
+    /// around.
+    fn follow_nodes(&mut self) {
+        let changed = std::mem::take(&mut self.routes_changed);
+        if let Some(routes) = self.routes.as_mut().filter(|_| changed)
+            && let Err(error) = routes.apply()
+        {
+            tracing::warn!("ways to other nodes' pods are not complete: {error}");
+        }
+    }
+
     fn set_node_rules(&mut self) {
-        self.state
-            .set_node(node_rules(&self.config, &self.facts, &self.local));
+        self.state.set_node(NodeRules {
+            dns: self.dns_addresses.clone(),
+            ..node_rules(&self.config, &self.facts, &self.local)
+        });
     }
 
     fn note_waiting(&mut self) {
@@ -288,6 +353,7 @@ impl Proxy {
     /// Follows the node's addresses, and finds out whether somebody else wrote to the table.
     fn look_around(&mut self) -> Option<Instant> {
         self.local = local_addresses();
+        self.routes_changed = true;
         self.set_node_rules();
         match self.kernel.is_in_doubt() {
             Ok(false) => None,
@@ -324,7 +390,9 @@ impl Proxy {
             Ok(applied) => applied,
             Err(error) => return self.failed(&error).is_some(),
         };
-        self.board.synced(Timestamp::now());
+        let now = Timestamp::now();
+        self.board.synced(now);
+        let waited = self.state.take_triggers();
         let took = started.elapsed();
         if self.fresh {
             let services = self.state.rules().len();
@@ -349,6 +417,9 @@ impl Proxy {
             metrics.flows.observe(started.elapsed());
             metrics.flows_deleted += u64::try_from(forgotten).unwrap_or(u64::MAX);
             note_sync(&mut metrics, took, applied.full);
+            for since in waited {
+                metrics.programming.observe(now.duration_since(since));
+            }
             metrics.no_local_endpoints = without_local(&self.state);
         }
         self.update_ports().await;
@@ -366,37 +437,9 @@ impl Proxy {
     }
 }
 
-fn note_sync(metrics: &mut Metrics, took: Duration, full: bool) {
-    metrics.sync.observe(took);
-    if full {
-        metrics.sync_full.observe(took);
-    } else {
-        metrics.sync_partial.observe(took);
-    }
-    metrics.last_sync = seconds(Timestamp::now());
-    metrics.service_changes_pending = 0;
-    metrics.endpoint_changes_pending = 0;
-}
-
-/// How many ports keep traffic out because their endpoints are elsewhere: internal, external.
-fn without_local(state: &State) -> [u64; 2] {
-    let mut counts = [0; 2];
-    for (_, rules) in state.rules().services() {
-        for port in &rules.ports {
-            let internal =
-                port.internal == Policy::Local && port.internal_verdict() == Verdict::Drop;
-            let external = port.is_external()
-                && port.external == Policy::Local
-                && port.external_verdict() == Verdict::Drop;
-            counts[0] += u64::from(internal);
-            counts[1] += u64::from(external);
-        }
-    }
-    counts
-}
-
-fn seconds(at: Timestamp) -> f64 {
-    at.as_duration().as_secs_f64()
+/// When the next transaction may be, `period` after the last one's end.
+fn next_sync(ended: Option<Instant>, period: Duration, now: Instant) -> Instant {
+    ended.map_or(now, |ended| now.max(ended + period))
 }
 
 /// The addresses of the node's interfaces; none where the kernel does not say.
@@ -415,63 +458,17 @@ fn local_addresses() -> Vec<IpAddr> {
     }
 }
 
-/// When the next transaction may be: a bucket of two, filled once a period.
-#[derive(Debug)]
-struct Pace {
-    every: Duration,
-    left: f64,
-    at: Instant,
-}
-
-impl Pace {
-    fn new(every: Duration, now: Instant) -> Self {
-        Self {
-            every,
-            left: BURST,
-            at: now,
-        }
-    }
-
-    fn refill(&mut self, now: Instant) {
-        if self.every.is_zero() {
-            self.left = BURST;
-        } else {
-            let share = now.duration_since(self.at).as_secs_f64() / self.every.as_secs_f64();
-            self.left = (self.left + share).min(BURST);
-        }
-        self.at = now;
-    }
-
-    fn next(&mut self, now: Instant) -> Instant {
-        self.refill(now);
-        now + self.every.mul_f64((1.0 - self.left).max(0.0))
-    }
-
-    fn spend(&mut self, now: Instant) {
-        self.refill(now);
-        self.left = (self.left - 1.0).max(0.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn two_at_once_then_one_a_period() {
-        let second = Duration::from_secs(1);
-        let now = Instant::now();
-        let mut pace = Pace::new(second, now);
-        assert_eq!(pace.next(now), now);
-        pace.spend(now);
-        assert_eq!(pace.next(now), now);
-        pace.spend(now);
-        assert_eq!(pace.next(now), now + second);
-        let later = now + Duration::from_millis(500);
-        assert_eq!(pace.next(later), later + Duration::from_millis(500));
-        let mut free = Pace::new(Duration::ZERO, now);
-        free.spend(now);
-        free.spend(now);
-        assert_eq!(free.next(now), now);
+    #[test]
+    fn a_period_lies_between_an_end_and_the_next_begin() {
+        let (second, now) = (Duration::from_secs(1), Instant::now());
+        let at = |millis| now + Duration::from_millis(millis);
+        assert_eq!(next_sync(None, second, now), now);
+        assert_eq!(next_sync(Some(now), second, at(300)), at(1000));
+        assert_eq!(next_sync(Some(now), second, at(1300)), at(1300));
+        assert_eq!(next_sync(Some(now), Duration::ZERO, at(1)), at(1));
     }
 }

@@ -11,9 +11,12 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::agent::Extras;
 use crate::backend::nftables::{Families, Nftables};
 use crate::config::{self, ConfigError, Flags, KubeProxyConfiguration};
-use crate::{agent, sysctl};
+use crate::dns::flags::DnsFlagError;
+use crate::dns::link;
+use crate::{agent, pod_routes, sysctl};
 
 const BLOCKING_THREADS: usize = 2;
 const BLOCKING_KEPT: Duration = Duration::from_secs(2);
@@ -33,6 +36,12 @@ enum CommandError {
     Agent(#[from] agent::AgentError),
     #[error("remove rules: {0}")]
     Cleanup(crate::backend::nftables::NftablesError),
+    #[error("remove the DNS server's link: {0}")]
+    CleanupLink(keelson_netlink::Error),
+    #[error("remove routes to pods: {0}")]
+    CleanupRoutes(keelson_netlink::Error),
+    #[error(transparent)]
+    Dns(#[from] DnsFlagError),
     #[error("start the runtime: {0}")]
     Runtime(std::io::Error),
 }
@@ -71,6 +80,8 @@ fn go(
     }
     if flags.cleanup {
         let mut kernel = Nftables::open(Families::default()).map_err(CommandError::Cleanup)?;
+        link::release().map_err(CommandError::CleanupLink)?;
+        pod_routes::apply::release().map_err(CommandError::CleanupRoutes)?;
         return kernel.remove().map_err(CommandError::Cleanup);
     }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -83,6 +94,10 @@ fn go(
     }
     give_memory_back();
     let node = node_name(&config)?;
+    let extras = Extras {
+        dns: flags.dns.settings()?,
+        pod_routes: flags.pod_routes,
+    };
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -100,7 +115,7 @@ fn go(
             }
             tracing::info!("stopping; the rules stay");
         };
-        Ok(agent::run(config, &node, client, stop).await?)
+        Ok(agent::run(config, extras, &node, client, stop).await?)
     })
 }
 

@@ -25,6 +25,7 @@ pub fn compile(
         .iter()
         .flat_map(|ip| service.ports.iter().map(move |port| (*ip, port)))
         .map(|(ip, port)| port_rules(service, ip, port, slices, view, node))
+        .filter(|rules| rules.anybody || !node.dns.contains(&rules.cluster_ip))
         .collect();
     ports.sort_by_key(|rules| (rules.is_v6(), rules.port, rules.protocol));
     ServiceRules {

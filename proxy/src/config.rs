@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::dns::flags::DnsFlags;
 pub use fields::KubeProxyConfiguration;
 use load::Problem;
 
@@ -59,6 +60,16 @@ pub struct Flags {
     /// Address and port of /metrics
     #[arg(long)]
     pub metrics_bind_address: Option<String>,
+    /// Keep routes to the pods of all nodes that are on a link of this one, and masquerade what
+    /// leaves the pod network: for clusters whose CNI plugin does not. Counts with --config too
+    #[arg(long)]
+    pub pod_routes: bool,
+    #[command(flatten)]
+    #[expect(
+        missing_docs,
+        reason = "clap takes no description of flags put in from elsewhere"
+    )]
+    pub dns: DnsFlags,
     /// How much to log
     #[arg(short, long = "v", default_value_t = 0)]
     pub v: u32,

@@ -4,8 +4,50 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 /// Upper bounds of durations in seconds: 1 ms, doubled fourteen times.
 const BUCKETS: usize = 15;
+
+/// Upper bounds of the time from a change to its rules: a quarter and half a second, each second of
+/// the first minute, then steps of five and of thirty seconds up to five minutes.
+fn programming_bounds() -> impl Iterator<Item = f64> {
+    let seconds = (1..60)
+        .chain((60..120).step_by(5))
+        .chain((120..=300).step_by(30));
+    [0.25, 0.5].into_iter().chain(seconds.map(f64::from))
+}
+
+/// A histogram of the time from a change to its rules.
+#[derive(Debug, Default, Clone)]
+pub struct Latency {
+    counts: Vec<u64>,
+    sum: f64,
+}
+
+impl Latency {
+    /// Counts one.
+    pub fn observe(&mut self, time: SignedDuration) {
+        let seconds = time.as_secs_f64().max(0.0);
+        self.counts.resize(programming_bounds().count() + 1, 0);
+        let place = programming_bounds().take_while(|bound| seconds > *bound);
+        self.counts[place.count()] += 1;
+        self.sum += seconds;
+    }
+
+    fn write(&self, name: &str, help: &str, out: &mut String) {
+        head(name, help, "histogram", out);
+        let mut below = 0;
+        let counts = self.counts.iter().copied().chain(std::iter::repeat(0));
+        for (bound, count) in programming_bounds().zip(counts) {
+            below += count;
+            let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {below}");
+        }
+        let all: u64 = self.counts.iter().sum();
+        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {all}");
+        let _ = writeln!(out, "{name}_sum {}\n{name}_count {all}", self.sum);
+    }
+}
 
 /// A histogram of durations.
 #[derive(Debug, Default, Clone)]
@@ -47,6 +89,8 @@ impl Histogram {
 pub struct Metrics {
     /// Every change of rules.
     pub sync: Histogram,
+    /// From a change of pods to rules in place.
+    pub programming: Latency,
     /// Those that looked at everything.
     pub sync_full: Histogram,
     /// Those that touched what changed.
@@ -85,6 +129,9 @@ impl Metrics {
         for (name, help, histogram) in self.histograms() {
             histogram.write(name, help, &mut out);
         }
+        let help = "Time from a change of pods or of a Service to rules in place.";
+        let name = "kubeproxy_network_programming_duration_seconds";
+        self.programming.write(name, help, &mut out);
         for (name, help, value) in self.numbers() {
             let kind = if name.ends_with("_total") {
                 "counter"
@@ -199,12 +246,20 @@ mod tests {
         };
         metrics.sync.observe(Duration::from_micros(1500));
         metrics.healthz.insert(200, 2);
+        metrics
+            .programming
+            .observe(SignedDuration::from_millis(1500));
+        metrics.programming.observe(SignedDuration::from_secs(1000));
         let text = metrics.text();
         for line in [
             "kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"0.001\"} 0",
             "kubeproxy_sync_proxy_rules_duration_seconds_bucket{le=\"0.002\"} 1",
             "kubeproxy_sync_proxy_rules_duration_seconds_count 1",
             "kubeproxy_sync_proxy_rules_service_changes_total 3",
+            "kubeproxy_network_programming_duration_seconds_bucket{le=\"1\"} 0",
+            "kubeproxy_network_programming_duration_seconds_bucket{le=\"2\"} 1",
+            "kubeproxy_network_programming_duration_seconds_bucket{le=\"300\"} 1",
+            "kubeproxy_network_programming_duration_seconds_count 2",
             "kubeproxy_proxy_healthz_total{code=\"200\"} 2",
             "kubeproxy_sync_proxy_rules_no_local_endpoints{traffic_policy=\"internal\"} 0",
         ] {

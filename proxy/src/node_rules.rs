@@ -33,6 +33,7 @@ pub fn node_rules(
         masquerade_mark: 1 << config.nftables.masquerade_bit.unwrap_or(14),
         tcp_be_liberal: config.conntrack.tcp_be_liberal,
         node_ips: primary,
+        dns: Vec::new(),
     }
 }
 

@@ -130,17 +130,9 @@ impl Board {
     #[must_use]
     pub fn metrics_server(&self, path: &str) -> Answer {
         match path {
-            "/metrics" => answer(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                self.metrics.lock().text(),
-            ),
-            "/healthz" => answer(StatusCode::OK, "text/plain; charset=utf-8", "ok".into()),
-            "/proxyMode" => answer(
-                StatusCode::OK,
-                "text/plain; charset=utf-8",
-                "nftables".into(),
-            ),
+            "/metrics" => plain(200, self.metrics.lock().text()),
+            "/healthz" => plain(200, "ok".into()),
+            "/proxyMode" => plain(200, "nftables".into()),
             "/configz" => answer(StatusCode::OK, "application/json", self.config.clone()),
             _ => not_found(),
         }
@@ -186,9 +178,17 @@ fn answer(code: StatusCode, kind: &'static str, body: String) -> Answer {
     response
 }
 
-fn not_found() -> Answer {
-    let text = "text/plain; charset=utf-8";
-    answer(StatusCode::NOT_FOUND, text, "404 page not found\n".into())
+/// There is no such path.
+#[must_use]
+pub fn not_found() -> Answer {
+    plain(404, "404 page not found\n".into())
+}
+
+/// An answer of plain text.
+#[must_use]
+pub fn plain(code: u16, text: String) -> Answer {
+    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer(code, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 
 /// Answers by path.

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::compile::compile;
 use crate::diff::{RuleDelta, RuleSet};
 use crate::model::{EndpointSlice, NodeRules, NodeView, Service, ServiceKey};
@@ -19,6 +21,8 @@ pub struct State {
     node: NodeRules,
     changed: BTreeSet<ServiceKey>,
     rules: RuleSet,
+    /// When what each changed slice tells of happened.
+    triggers: BTreeMap<ServiceKey, Timestamp>,
     /// How many objects changed since the last commit.
     pub pending: Pending,
 }
@@ -92,11 +96,24 @@ impl State {
             }
             self.changed.insert(before.service.clone());
         }
+        if after.is_none() {
+            self.triggers.remove(name);
+        }
         if let Some(after) = after {
             self.changed.insert(after.service.clone());
             let own = self.slices.entry(after.service.clone()).or_default();
             own.insert(name.clone(), after);
         }
+    }
+
+    /// When what a slice tells of happened; of several times before a commit, the first counts.
+    pub fn note_trigger(&mut self, slice: &ServiceKey, at: Timestamp) {
+        self.triggers.entry(slice.clone()).or_insert(at);
+    }
+
+    /// Those times, once the rules are in place.
+    pub fn take_triggers(&mut self) -> Vec<Timestamp> {
+        std::mem::take(&mut self.triggers).into_values().collect()
     }
 
     /// What the choice of endpoints has to know of the node.

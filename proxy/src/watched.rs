@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
 use keelson_client::cache::Object;
 use keelson_client::path::Resource;
 use keelson_netlink::Cidr;
 use serde::Deserialize;
 
+use crate::dns::{Name, Named};
 use crate::model::{EndpointSlice, Service, ServiceKey};
 use crate::wire::{ServiceObject, SliceObject};
 
@@ -42,14 +44,22 @@ pub struct WatchedService {
     version: Box<str>,
     /// The Service, if it is a proxy's concern.
     pub service: Option<Arc<Service>>,
+    /// What its name stands for.
+    pub named: Option<Named>,
 }
 
 impl From<ServiceObject> for WatchedService {
     fn from(object: ServiceObject) -> Self {
+        let whole = object.service().map(Arc::new);
         Self {
             key: object.key(),
             version: object.resource_version().into(),
-            service: object.into_service().map(Arc::new),
+            service: whole.clone().filter(|_| object.is_proxied()),
+            named: match (object.external_name(), whole) {
+                (Some(target), _) => Name::parse(target).map(Named::External),
+                (None, Some(service)) => Some(Named::Cluster(service)),
+                (None, None) => Some(Named::Headless),
+            },
         }
     }
 }
@@ -61,17 +71,24 @@ pub struct WatchedSlice {
     /// Namespace and name.
     pub key: ServiceKey,
     version: Box<str>,
+    /// When that happened which its last change tells of.
+    pub cause: Option<Timestamp>,
     /// The slice, if it is a proxy's concern.
     pub slice: Option<Arc<EndpointSlice>>,
+    /// The slice, whoever serves its Service.
+    pub whole: Option<Arc<EndpointSlice>>,
 }
 
 impl From<SliceObject> for WatchedSlice {
     fn from(object: SliceObject) -> Self {
         let here = HERE.get().map_or("", |name| name);
+        let whole = object.slice(here).map(Arc::new);
         Self {
             key: object.name(),
             version: object.resource_version().into(),
-            slice: object.into_slice(here).map(Arc::new),
+            cause: object.cause(),
+            slice: whole.clone().filter(|_| object.is_proxied()),
+            whole,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use keelson_netlink::Cidr;
 use serde::{Deserialize, Deserializer};
 
@@ -29,6 +30,15 @@ struct Metadata {
     resource_version: String,
     #[serde(deserialize_with = "null_is_default")]
     labels: Labels,
+    #[serde(deserialize_with = "null_is_default")]
+    annotations: Annotations,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Annotations {
+    #[serde(rename = "endpoints.kubernetes.io/last-change-trigger-time")]
+    trigger: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,6 +86,7 @@ struct ServiceSpec {
     session_affinity_config: Option<AffinityConfig>,
     internal_traffic_policy: Option<String>,
     external_traffic_policy: Option<String>,
+    external_name: String,
     #[serde(deserialize_with = "null_is_default")]
     load_balancer_source_ranges: Vec<String>,
     health_check_node_port: u16,
@@ -139,10 +150,27 @@ impl ServiceObject {
     /// The Service, where a proxy has to serve it.
     #[must_use]
     pub fn into_service(self) -> Option<Service> {
-        let spec = &self.spec;
+        self.is_proxied().then(|| self.service())?
+    }
+
+    /// Whether it is this proxy's concern, if it has addresses at all.
+    #[must_use]
+    pub fn is_proxied(&self) -> bool {
         let labels = &self.metadata.labels;
-        if labels.proxy_name.is_some() || labels.headless.is_some() || spec.r#type == "ExternalName"
-        {
+        labels.proxy_name.is_none() && labels.headless.is_none()
+    }
+
+    /// `spec.externalName` of a Service that is another name.
+    #[must_use]
+    pub fn external_name(&self) -> Option<&str> {
+        (self.spec.r#type == "ExternalName").then_some(&self.spec.external_name)
+    }
+
+    /// The Service, where it has cluster addresses, whoever serves it.
+    #[must_use]
+    pub fn service(&self) -> Option<Service> {
+        let spec = &self.spec;
+        if spec.r#type == "ExternalName" {
             return None;
         }
         let cluster_ips = cluster_ips(spec);
@@ -264,6 +292,7 @@ struct EndpointObject {
     #[serde(deserialize_with = "null_is_default")]
     conditions: Conditions,
     node_name: Option<String>,
+    hostname: Option<String>,
     hints: Option<Hints>,
 }
 
@@ -311,17 +340,37 @@ impl SliceObject {
         ServiceKey::new(&self.metadata.namespace, &self.metadata.name)
     }
 
+    /// When the change of pods or of the Service happened that this slice tells of.
+    #[must_use]
+    pub fn cause(&self) -> Option<Timestamp> {
+        self.metadata.annotations.trigger.as_deref()?.parse().ok()
+    }
+
     /// The slice as the node `here` sees it, where a proxy has to look at it.
     #[must_use]
     pub fn into_slice(self, here: &str) -> Option<EndpointSlice> {
+        self.is_proxied().then(|| self.slice(here))?
+    }
+
+    /// Whether it is this proxy's concern.
+    #[must_use]
+    pub fn is_proxied(&self) -> bool {
         let labels = &self.metadata.labels;
-        if labels.headless.is_some() || labels.proxy_name.is_some() {
-            return None;
-        }
+        labels.headless.is_none() && labels.proxy_name.is_none()
+    }
+
+    /// The slice as the node `here` sees it, where it is a Service's.
+    #[must_use]
+    pub fn slice(&self, here: &str) -> Option<EndpointSlice> {
+        let labels = &self.metadata.labels;
         let service = labels.service_name.as_deref().filter(|n| !n.is_empty())?;
-        let mut endpoints = Vec::new();
+        let (mut endpoints, mut hostnames) = (Vec::new(), Vec::new());
         for object in &self.endpoints {
             let addresses = object.addresses.iter().filter_map(|text| parse_ip(text));
+            if let Some(name) = object.hostname.as_deref().filter(|name| !name.is_empty()) {
+                let places = endpoints.len()..endpoints.len() + addresses.clone().count();
+                hostnames.extend(places.map(|place| (place, Arc::from(name))));
+            }
             endpoints.extend(addresses.map(|ip| object.endpoint(ip, here)));
         }
         endpoints.shrink_to_fit();
@@ -330,6 +379,7 @@ impl SliceObject {
             service: ServiceKey::new(&self.metadata.namespace, service),
             ports: ports.filter_map(slice_port).collect(),
             endpoints,
+            hostnames: hostnames.into(),
         })
     }
 

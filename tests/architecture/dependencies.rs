@@ -98,6 +98,10 @@ const DUPLICATES: &[(&str, &str)] = &[
         "derive macros move from 2 to 3 one by one; build time only",
     ),
     (
+        "synstructure",
+        "derive macros of the tests' DNS resolver, a version ahead; build time only",
+    ),
+    (
         "unicode-width",
         "miette, at build time only, through protox",
     ),

@@ -199,7 +199,9 @@ impl Running {
             runtime.unwrap().block_on(async {
                 let client = Client::new(&Config::plain("127.0.0.1", port), "test").unwrap();
                 let stop = async { drop(stopped.await) };
-                agent::run(config, "here", client, stop).await.unwrap();
+                agent::run(config, agent::Extras::default(), "here", client, stop)
+                    .await
+                    .unwrap();
             });
         });
         self.proxy = Some(Proxy { stop, thread });

@@ -1,5 +1,6 @@
 //! The test harness, end-to-end suites, architecture tests and benchmarks.
 
+pub mod apiserver;
 pub mod cluster;
 pub mod eventually;
 pub mod kubelet;

@@ -10,6 +10,8 @@ pub const REQUEST: u16 = 0x1;
 pub const ACK: u16 = 0x4;
 /// All objects of a table.
 pub const DUMP: u16 = 0x300;
+/// Put in the place of what exists.
+pub const REPLACE: u16 = 0x100;
 /// Fail where the object exists.
 pub const EXCL: u16 = 0x200;
 /// Create what does not exist.

@@ -243,6 +243,7 @@ fn pod(config: &BridgeConfig, names: &Names, attached: &Attached, ops: &mut Vec<
             index: None,
             priority: route.priority,
             table: route.table,
+            origin: None,
             scope: route.scope,
             mtu: route.mtu,
             advmss: route.advmss,

@@ -14,6 +14,23 @@ pub struct EndpointSlice {
     pub ports: Vec<SlicePort>,
     /// `endpoints`; one of several addresses counts once for each.
     pub endpoints: Vec<SliceEndpoint>,
+    /// `endpoints[].hostname`, by place in `endpoints`, in order; most slices have none.
+    pub hostnames: Box<[(usize, Arc<str>)]>,
+}
+
+impl EndpointSlice {
+    /// The hostname of the endpoint at this place.
+    #[must_use]
+    pub fn hostname(&self, place: usize) -> Option<&Arc<str>> {
+        let found = self.hostnames.binary_search_by_key(&place, |(at, _)| *at);
+        found.ok().map(|at| &self.hostnames[at].1)
+    }
+
+    /// All endpoints with a hostname, and that.
+    pub fn named_endpoints(&self) -> impl Iterator<Item = (&SliceEndpoint, &Arc<str>)> {
+        let all = self.hostnames.iter();
+        all.filter_map(|(at, name)| Some((self.endpoints.get(*at)?, name)))
+    }
 }
 
 /// A port that all endpoints of a slice listen on.

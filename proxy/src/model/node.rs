@@ -28,6 +28,9 @@ pub struct NodeRules {
     pub tcp_be_liberal: bool,
     /// Addresses of this node, which load balancer source ranges may name.
     pub node_ips: Vec<IpAddr>,
+    /// Cluster addresses that this node answers DNS at: a Service of such an address has rules only
+    /// while it has endpoints.
+    pub dns: Vec<IpAddr>,
 }
 
 impl Default for NodeRules {
@@ -39,6 +42,7 @@ impl Default for NodeRules {
             masquerade_mark: 1 << 14,
             tcp_be_liberal: false,
             node_ips: Vec::new(),
+            dns: Vec::new(),
         }
     }
 }

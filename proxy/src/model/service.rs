@@ -1,5 +1,6 @@
 //! A Service, with the fields a proxy acts on and nothing else. Pure.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,6 +35,12 @@ impl ServiceKey {
     /// `namespace/name`.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ServiceKey {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -193,6 +193,18 @@ pub fn create_bridge(bridge: &NewBridge) -> Message {
     Message::new(NEWLINK, CREATE | EXCL, body)
 }
 
+/// Makes a dummy link, up: it has addresses and takes packets, and sends none. Fails where the name
+/// is taken.
+#[must_use]
+pub fn create_dummy(name: &str) -> Message {
+    let mut body = header(0, 0, IFF_UP, IFF_UP);
+    body.text(IFNAME, name);
+    body.nested(LINKINFO, |info| {
+        info.text(INFO_KIND, "dummy");
+    });
+    Message::new(NEWLINK, CREATE | EXCL, body)
+}
+
 /// A veth pair to make: one end here, the other in another namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewVeth {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::family;
 use crate::cidr::Cidr;
-use crate::message::{CREATE, DUMP, EXCL, Message};
+use crate::message::{CREATE, DUMP, EXCL, Message, REPLACE};
 use crate::wire::{Body, attributes, ip_from, ne32};
 
 const NEWROUTE: u16 = 24;
@@ -40,6 +40,8 @@ pub struct Route {
     pub priority: u32,
     /// Table; `None` is the main table.
     pub table: Option<u32>,
+    /// Who made it: a number that the kernel only keeps; `None` is what boot scripts have.
+    pub origin: Option<u8>,
     /// Scope; `None` follows from the gateway.
     pub scope: Option<u8>,
     /// Path MTU; 0 is none.
@@ -58,6 +60,7 @@ impl Route {
             index: None,
             priority: 0,
             table: None,
+            origin: None,
             scope: None,
             mtu: 0,
             advmss: 0,
@@ -69,6 +72,12 @@ impl Route {
 #[must_use]
 pub fn add(route: &Route) -> Message {
     Message::new(NEWROUTE, CREATE | EXCL, body(route))
+}
+
+/// Adds a route, in place of one with the same destination.
+#[must_use]
+pub fn replace(route: &Route) -> Message {
+    Message::new(NEWROUTE, CREATE | REPLACE, body(route))
 }
 
 /// Removes a route.
@@ -108,6 +117,7 @@ pub fn decode(message: &Message) -> Option<Route> {
     }
     let mut route = Route::to(Cidr::everything(v6));
     route.table = Some(u32::from(header[4]));
+    route.origin = Some(header[5]);
     route.scope = Some(header[6]);
     for (kind, value) in attributes(message.body.get(12..)?) {
         match kind {
@@ -133,7 +143,7 @@ fn body(route: &Route) -> Body {
     header[0] = family(route.destination.addr);
     header[1] = route.destination.prefix;
     header[4] = u8::try_from(table).unwrap_or(0);
-    header[5] = PROTOCOL_BOOT;
+    header[5] = route.origin.unwrap_or(PROTOCOL_BOOT);
     header[6] = scope;
     header[7] = TYPE_UNICAST;
     let mut body = Body::with_header(&header);

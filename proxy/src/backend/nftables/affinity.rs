@@ -1,18 +1,21 @@
 //! Which clients must not stay with the endpoint they had: it is gone. Pure.
 //!
-//! Packets fill the map of clients, so that it is no part of the rules: after a change, what it has
-//! for the Services concerned is compared with their endpoints.
+//! Packets fill the maps of clients, so that they are no part of the rules: after a change, what they
+//! have for the Services concerned is compared with their endpoints.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::layout::{at, endpoint};
 use crate::diff::{RuleDelta, RuleSet};
-use crate::model::PortRules;
+use crate::model::{Policy, PortRules};
 
-/// The endpoints that clients may stay with, by address, protocol and port of the Service.
+const POLICIES: [Policy; 2] = [Policy::Cluster, Policy::Local];
+
+/// The endpoints that clients may stay with, by policy and by address, protocol and port of the
+/// Service.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Bonds {
-    allowed: HashMap<Vec<u8>, HashSet<Vec<u8>>>,
+    allowed: HashMap<(Policy, Vec<u8>), HashSet<Vec<u8>>>,
     /// Whether Services that are not listed have no clients.
     complete: bool,
 }
@@ -26,9 +29,11 @@ impl Bonds {
             for port in sticky(before.as_deref()) {
                 let mut after = sticky(after.as_deref());
                 let now = after.find(|now| identity(now) == identity(port));
-                let now = now.map(endpoints).unwrap_or_default();
-                if !endpoints(port).is_subset(&now) {
-                    bonds.allowed.insert(identity(port), now);
+                for policy in POLICIES {
+                    let now = now.map(|now| endpoints(now, policy)).unwrap_or_default();
+                    if !endpoints(port, policy).is_subset(&now) {
+                        bonds.allowed.insert((policy, identity(port)), now);
+                    }
                 }
             }
         }
@@ -39,26 +44,29 @@ impl Bonds {
     #[must_use]
     pub fn of(rules: &RuleSet) -> Self {
         let all = rules.services().flat_map(|(_, rules)| sticky(Some(rules)));
+        let each = all.flat_map(|port| POLICIES.map(|policy| (port, policy)));
         Self {
-            allowed: all.map(|port| (identity(port), endpoints(port))).collect(),
+            allowed: each
+                .map(|(port, policy)| ((policy, identity(port)), endpoints(port, policy)))
+                .collect(),
             complete: true,
         }
     }
 
     /// Families with something to look at: whether each is IPv6.
     pub fn families(&self) -> impl Iterator<Item = bool> + use<> {
-        let mut found: BTreeSet<bool> = self.allowed.keys().map(|key| is_v6(key)).collect();
+        let mut found: BTreeSet<bool> = self.allowed.keys().map(|(_, key)| is_v6(key)).collect();
         if self.complete {
             found.extend([false, true]);
         }
         found.into_iter()
     }
 
-    /// Whether a client of the kernel's map has to go.
+    /// Whether a client of the kernel's map for this policy has to go.
     #[must_use]
-    pub fn is_broken(&self, key: &[u8], value: &[u8]) -> bool {
+    pub fn is_broken(&self, policy: Policy, key: &[u8], value: &[u8]) -> bool {
         let identity = key.get(..identity_length(key)).unwrap_or_default();
-        match self.allowed.get(identity) {
+        match self.allowed.get(&(policy, identity.to_vec())) {
             Some(allowed) => !allowed.contains(value),
             None => self.complete,
         }
@@ -74,12 +82,8 @@ fn identity(port: &PortRules) -> Vec<u8> {
     at(port.cluster_ip, port.protocol, port.port)
 }
 
-fn endpoints(port: &PortRules) -> HashSet<Vec<u8>> {
-    port.cluster
-        .iter()
-        .chain(&port.local)
-        .map(endpoint)
-        .collect()
+fn endpoints(port: &PortRules, policy: Policy) -> HashSet<Vec<u8>> {
+    port.endpoints(policy).iter().map(endpoint).collect()
 }
 
 fn is_v6(identity: &[u8]) -> bool {

@@ -11,6 +11,7 @@ use super::layout::{SETS, Set, TABLE, family};
 use super::mirror::{Found, Mirror};
 use super::render::Element;
 use crate::diff::{RuleDelta, RuleSet};
+use crate::model::Policy;
 
 const ATTEMPTS: u32 = 20;
 
@@ -195,27 +196,45 @@ impl Nftables {
     fn forget_clients(&mut self, bonds: &Bonds) -> Result<(), NftablesError> {
         let managed = self.families;
         for v6 in bonds.families().filter(|v6| managed.has(*v6)) {
-            for _ in 0..ATTEMPTS {
-                let place = (family(v6), TABLE, Set::Affinity.name());
-                let mut pack = Pack::removing(place.0, place.1, place.2);
-                self.firewall.for_each_element(place, |element| {
-                    if bonds.is_broken(element.key, element.value.unwrap_or_default()) {
-                        pack.element(element.key, None, None);
-                    }
-                })?;
-                let messages = pack.into_messages();
-                let writes = !messages.is_empty();
-                match self.firewall.apply("forget clients", None, messages) {
-                    Err(error) if error.is_gone() => {}
-                    outcome => {
-                        outcome?;
-                        self.count_write(writes);
+            for policy in [Policy::Cluster, Policy::Local] {
+                for _ in 0..ATTEMPTS {
+                    if self.forget_clients_once(bonds, v6, policy)? {
                         break;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether it went through.
+    fn forget_clients_once(
+        &mut self,
+        bonds: &Bonds,
+        v6: bool,
+        policy: Policy,
+    ) -> Result<bool, NftablesError> {
+        let set = match policy {
+            Policy::Cluster => Set::Affinity,
+            Policy::Local => Set::LocalAffinity,
+        };
+        let place = (family(v6), TABLE, set.name());
+        let mut pack = Pack::removing(place.0, place.1, place.2);
+        self.firewall.for_each_element(place, |element| {
+            if bonds.is_broken(policy, element.key, element.value.unwrap_or_default()) {
+                pack.element(element.key, None, None);
+            }
+        })?;
+        let messages = pack.into_messages();
+        let writes = !messages.is_empty();
+        match self.firewall.apply("forget clients", None, messages) {
+            Err(error) if error.is_gone() => Ok(false),
+            outcome => {
+                outcome?;
+                self.count_write(writes);
+                Ok(true)
+            }
+        }
     }
 
     fn count_write(&mut self, written: bool) {

@@ -50,6 +50,8 @@ pub enum Set {
     StickyEndpoints,
     /// Cluster address, protocol, port and client to endpoint; filled by packets.
     Affinity,
+    /// The same for those that a local policy lets reach endpoints of this node only.
+    LocalAffinity,
     /// Where nobody can take traffic, and whether to refuse or to drop it.
     NoEndpoints,
     /// The same for node ports.
@@ -70,12 +72,12 @@ pub enum Set {
 
 use Set::{
     Affinity, Aliases, AllowedSources, ClusterIps, Endpoints, Firewalled, Hairpin, Inside,
-    NoEndpointNodePorts, NoEndpoints, NodeAliases, NodeInside, NodeOutside, NodePortIps, NodePorts,
-    Outside, Picks, Refusals, Routes, Services, StickyEndpoints,
+    LocalAffinity, NoEndpointNodePorts, NoEndpoints, NodeAliases, NodeInside, NodeOutside,
+    NodePortIps, NodePorts, Outside, Picks, Refusals, Routes, Services, StickyEndpoints,
 };
 
 /// All of them.
-pub const SETS: [Set; 21] = [
+pub const SETS: [Set; 22] = [
     ClusterIps,
     Services,
     Aliases,
@@ -89,6 +91,7 @@ pub const SETS: [Set; 21] = [
     Endpoints,
     StickyEndpoints,
     Affinity,
+    LocalAffinity,
     NoEndpoints,
     NoEndpointNodePorts,
     Firewalled,
@@ -117,6 +120,7 @@ impl Set {
             Endpoints => "endpoints",
             StickyEndpoints => "sticky-endpoints",
             Affinity => "affinity",
+            LocalAffinity => "local-affinity",
             NoEndpoints => "no-endpoints",
             NoEndpointNodePorts => "no-endpoint-node-ports",
             Firewalled => "firewalled",
@@ -132,7 +136,7 @@ impl Set {
     /// routes, or by packets.
     #[must_use]
     pub fn is_rendered(self) -> bool {
-        !matches!(self, Affinity | Routes | Picks | Refusals)
+        !matches!(self, Affinity | LocalAffinity | Routes | Picks | Refusals)
     }
 
     /// The types of its key.
@@ -147,7 +151,7 @@ impl Set {
                 vec![Type::Protocol, Type::Port]
             }
             Endpoints | StickyEndpoints => [&at[..], &[Type::Mark]].concat(),
-            Affinity | AllowedSources => [&at[..], &[ip]].concat(),
+            Affinity | LocalAffinity | AllowedSources => [&at[..], &[ip]].concat(),
             Hairpin => vec![ip, ip],
             Routes | Picks => vec![Type::Mark, Type::Mark],
             Refusals => vec![Type::Mark],
@@ -164,7 +168,7 @@ impl Set {
                 SetKind::Map(vec![Type::Mark, Type::Mark, Type::Mark])
             }
             Aliases | NodeAliases => SetKind::Map(vec![Type::Mark, ip, Type::Protocol, Type::Port]),
-            Endpoints | Affinity => SetKind::Map(vec![ip, Type::Port]),
+            Endpoints | Affinity | LocalAffinity => SetKind::Map(vec![ip, Type::Port]),
             StickyEndpoints => SetKind::Map(vec![Type::Mark, ip, Type::Port]),
             NoEndpoints | NoEndpointNodePorts => SetKind::Map(vec![Type::Mark, Type::Mark]),
             Routes | Picks | Refusals => SetKind::VerdictMap,
@@ -173,7 +177,7 @@ impl Set {
 
     fn traits(self) -> Traits {
         match self {
-            Affinity => Traits::Dynamic(CLIENTS),
+            Affinity | LocalAffinity => Traits::Dynamic(CLIENTS),
             AllowedSources => Traits::Ranges,
             _ => Traits::Plain,
         }

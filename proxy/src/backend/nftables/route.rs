@@ -224,7 +224,11 @@ impl Pick {
         steps.extend(self.random_sticky(v6));
         steps.push(address(v6, true, at.after_identity));
         steps.push(self.remember(&at, true));
-        let text = format!("service . saddr in @affinity: stay {}s more", self.stay);
+        let text = format!(
+            "service . saddr in @{}: stay {}s more",
+            self.bonds().name(),
+            self.stay
+        );
         rule(text, steps)
     }
 
@@ -232,7 +236,8 @@ impl Pick {
     fn stay_with(self, v6: bool) -> Rule {
         let mut steps = self.known_client(v6);
         steps.push(rewrite(v6, &registers(v6)));
-        rule("dnat to service . saddr map @affinity", steps)
+        let text = format!("dnat to service . saddr map @{}", self.bonds().name());
+        rule(text, steps)
     }
 
     /// Gives a client an endpoint; where there is no room for more clients, the next rules do
@@ -245,7 +250,8 @@ impl Pick {
         steps.push(self.remember(&at, false));
         steps.push(self.remember(&at, true));
         let text = format!(
-            "add to @affinity service . saddr : service . {} map @sticky-endpoints",
+            "add to @{} service . saddr : service . {} map @sticky-endpoints",
+            self.bonds().name(),
             self.number()
         );
         rule(text, steps)
@@ -272,7 +278,7 @@ impl Pick {
         let at = registers(v6);
         let mut steps = self.via.identity(v6);
         steps.push(address(v6, true, at.after_identity));
-        steps.push(from_map(Set::Affinity, KEY, at.endpoint));
+        steps.push(from_map(self.bonds(), KEY, at.endpoint));
         steps
     }
 
@@ -295,6 +301,14 @@ impl Pick {
         }
     }
 
+    /// Who stays with whom: a client of both policies has an endpoint of each.
+    fn bonds(self) -> Set {
+        match self.policy {
+            Policy::Cluster => Set::Affinity,
+            Policy::Local => Set::LocalAffinity,
+        }
+    }
+
     fn offset(self) -> u32 {
         match self.policy {
             Policy::Cluster => 0,
@@ -311,7 +325,7 @@ impl Pick {
 
     fn remember(self, at: &Registers, keep: bool) -> Expression {
         Expression::Remember(Remember {
-            map: Set::Affinity.name().to_owned(),
+            map: self.bonds().name().to_owned(),
             key: Register(KEY),
             value: Register(at.endpoint),
             seconds: keep.then_some(self.stay),
