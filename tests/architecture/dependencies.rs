@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "keelson-kubelet",
             "keelson-store",
             "keelson-proxy",
+            "keelson-scheduler",
         ],
     ),
     ("keelson-api", &[]),
@@ -46,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("keelson-netlink", &[]),
     ("keelson-store", &[]),
+    ("keelson-scheduler", &["keelson-api", "keelson-client"]),
     ("keelson-schema", &["keelson-api"]),
     (
         "keelson-proxy",
