@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn equal_words_are_one() {
-        let (a, b) = (Word::of("zone-a"), Word::of(&"zone-a".to_owned()));
+        let (a, b) = (Word::of("zone-a"), Word::of(&String::from("zone-a")));
         assert!(a == b && a != Word::of("zone-b"));
         assert_eq!(a.cmp(&Word::of("zone-b")), std::cmp::Ordering::Less);
         let read: Word = serde_json::from_str("\"zone-a\"").unwrap();

@@ -82,7 +82,9 @@ impl Cluster {
         let (ready, is_ready) = oneshot::channel();
         let options = options.unwrap();
         tokio::spawn(async move {
-            let tell = |address| drop(ready.send(address));
+            let tell = |address| {
+                let _ = ready.send(address);
+            };
             let served = keelson_apiserver::run(options, tell, async {
                 let _ = stopped.await;
             });
