@@ -12,8 +12,10 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("kubelet", kubelet),
     ("kube-apiserver", apiserver),
     ("kube-controller-manager", controllers),
-    ("kube-proxy", proxy),
-    ("kube-scheduler", scheduler),
+    ("kube-proxy", |_, args| keelson_proxy::command::main(args)),
+    ("kube-scheduler", |_, args| {
+        keelson_scheduler::command::main(args)
+    }),
     ("bridge", plugin),
     ("host-local", plugin),
     ("loopback", plugin),
@@ -52,19 +54,9 @@ fn kubelet(_: &str, args: &[OsString]) -> ExitCode {
     keelson_kubelet::command::main(args, || drop(keelson_bootstrap::notify::notify("READY=1")))
 }
 
-/// Services as rules of the kernel.
-fn proxy(_: &str, args: &[OsString]) -> ExitCode {
-    keelson_proxy::command::main(args)
-}
-
 /// Desired state becomes objects.
 fn controllers(_: &str, args: &[OsString]) -> ExitCode {
     keelson_controllers::command::main(args)
-}
-
-/// Which node a pod runs on.
-fn scheduler(_: &str, args: &[OsString]) -> ExitCode {
-    keelson_scheduler::command::main(args)
 }
 
 /// The API server, supervised in the same way.
