@@ -40,6 +40,7 @@ use self::start::Found;
 use crate::cgroup::{self, CgroupError};
 use crate::checkpoint::{CheckpointError, Store};
 use crate::config::Config;
+use crate::footprint;
 use crate::join::{self, Cluster};
 use crate::journal::{Journal, Kind};
 use crate::node::Node;
@@ -129,14 +130,14 @@ pub async fn run(
         user_namespaces,
         journal,
     };
-    let saver = Saver::default();
+    let saver = Saver::new(store.clone());
     let (turned, turned_at) = watch::channel(clock::mono());
     let (changes, changed) = watch::channel(0);
 
     let mut tasks = JoinSet::new();
     let news = shared.follow(&mut tasks);
     let report = report_to(shared.journal.clone());
-    tasks.spawn(saver.clone().run(store.clone(), report));
+    tasks.spawn(saver.clone().run(report));
     let collect = shared.collect(&mut tasks);
     let view = Arc::new(shared.view(turned_at, changed.clone()));
     let shutdown = CancellationToken::new();
@@ -146,6 +147,7 @@ pub async fn run(
     shared.rotate_logs(changed, &mut tasks, &mut servers, &shutdown);
     let (evict, evictions) = mpsc::channel(size_limits::QUEUED);
     let (tell_outdated, outdated) = mpsc::channel(size_limits::QUEUED);
+    tasks.spawn(footprint::stay_small(changes.subscribe()));
     shared.watch_sizes(changes.subscribe(), &mut tasks, evict.clone());
     let conditions = shared.watch_pressure(services.stats.clone(), collect, &mut tasks, evict);
     let executor = shared.executor(cluster.as_ref().map(Cluster::objects));
@@ -178,7 +180,7 @@ pub async fn run(
     pods.run(Inputs::new(wanted, told), stop).await;
     drain(servers, &services.streaming, &shutdown).await;
     tasks.shutdown().await;
-    for error in saver.flush(&store).await {
+    for error in saver.flush().await {
         tracing::error!(%error, "the last checkpoints");
     }
     Ok(())

@@ -27,6 +27,23 @@ pub fn settle() {
     }
 }
 
+/// Gives back what is free inside the heap too, not only at its top.
+#[cfg(target_env = "gnu")]
+#[expect(
+    unsafe_code,
+    reason = "malloc_trim is the only way to ask for that, and has no safe binding"
+)]
+pub fn trim() {
+    // SAFETY: touches only memory that nobody has been given.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Other C libraries give memory back by themselves.
 #[cfg(not(target_env = "gnu"))]
 pub fn settle() {}
+
+/// Other C libraries give memory back by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub fn trim() {}

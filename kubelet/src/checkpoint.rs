@@ -2,16 +2,21 @@
 //!
 //! `STATE/pods/UID.json`, written by temporary file, fsync and rename. Times in it are in the clock
 //! since boot, so the boot id goes with them: after a reboot they are set anew.
+//!
+//! The disk takes its time, so what must not be unsaid once it was told (a pod is ready) goes to
+//! `STATE/pods/UID.now` first, without waiting for the disk: that survives the agent, not the boot.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DesiredPod, Now, PodMemory, PodOrigin, PodUid};
+use crate::model::{DesiredPod, Mono, Now, PodMemory, PodOrigin, PodUid};
 
 /// What a checkpoint brings back.
 type Saved = (DesiredPod, PodMemory);
@@ -52,6 +57,9 @@ pub enum CheckpointError {
 pub struct Record {
     /// Boot during which `memory` was written.
     pub boot_id: Arc<str>,
+    /// When during that boot.
+    #[serde(default)]
+    pub at: Mono,
     /// Where the pod came from.
     pub origin: PodOrigin,
     /// Its manifest.
@@ -65,6 +73,8 @@ pub struct Record {
 pub struct Store {
     pods: PathBuf,
     boot_id: Arc<str>,
+    /// Of when the record is that was said last, by pod.
+    said: Mutex<BTreeMap<PodUid, Mono>>,
     _lock: fs::File,
 }
 
@@ -83,6 +93,7 @@ impl Store {
         Ok(Self {
             pods,
             boot_id: boot_id.trim().into(),
+            said: Mutex::default(),
             _lock: lock,
         })
     }
@@ -101,43 +112,62 @@ impl Store {
     pub fn load(&self, now: Now) -> Result<(Vec<Saved>, Vec<CheckpointError>), CheckpointError> {
         let entries =
             fs::read_dir(&self.pods).map_err(|e| file("read directory", &self.pods, e))?;
+        let names = entries.flatten().filter_map(|entry| uid_of(&entry.path()));
+        let uids: BTreeSet<PodUid> = names.collect();
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if path.extension().is_none_or(|e| e != "json") {
-                continue;
-            }
-            match self.load_one(&path, now) {
-                Ok(record) => good.push(record),
+        for uid in uids {
+            match self.load_one(&uid) {
+                Ok(Some(record)) => good.push(self.restored(uid, record, now)),
+                Ok(None) => {}
                 Err(error) => bad.push(error),
             }
         }
         Ok((good, bad))
     }
 
-    fn load_one(&self, path: &Path, now: Now) -> Result<Saved, CheckpointError> {
-        let bytes = fs::read(path).map_err(|e| file("read", path, e))?;
-        let record: Record =
-            serde_json::from_slice(&bytes).map_err(|source| CheckpointError::Damaged {
-                path: path.to_owned(),
-                source,
-            })?;
-        let uid = path.file_stem().unwrap_or_default().to_string_lossy();
+    /// The newer of a pod's two records; one that did not wait for the disk counts during its boot.
+    fn load_one(&self, uid: &PodUid) -> Result<Option<Record>, CheckpointError> {
+        let saved = read(&self.path(uid));
+        let said = read(&self.said_path(uid)).ok().flatten();
+        let said = said.filter(|record| record.boot_id == self.boot_id);
+        match (saved, said) {
+            (Ok(Some(saved)), Some(said)) => {
+                let newer = saved.boot_id != self.boot_id || said.at >= saved.at;
+                Ok(Some(if newer { said } else { saved }))
+            }
+            (Ok(None) | Err(_), Some(said)) => Ok(Some(said)),
+            (saved, None) => saved,
+        }
+    }
+
+    fn restored(&self, uid: PodUid, record: Record, now: Now) -> Saved {
         let mut memory = record.memory;
         if record.boot_id != self.boot_id {
             memory.after_reboot(now);
         }
-        Ok((
-            DesiredPod {
-                uid: PodUid::from(uid.as_ref()),
-                pod: record.pod,
-                origin: record.origin,
-            },
-            memory,
-        ))
+        let (pod, origin) = (record.pod, record.origin);
+        (DesiredPod { uid, pod, origin }, memory)
     }
 
-    /// Writes one record; durable when it returns.
+    /// Writes one record at once, unless a newer one was: not durable, but there for the next agent.
+    /// What does not succeed here is reported by [`Self::save`], which follows.
+    pub fn say(&self, uid: &PodUid, record: &Record) {
+        let mut said = self.said.lock();
+        if said.get(uid).is_some_and(|newest| *newest > record.at) {
+            return;
+        }
+        said.insert(uid.clone(), record.at);
+        let (path, begun) = (self.said_path(uid), self.pods.join(format!("{uid}.begun")));
+        let written = serde_json::to_vec(record)
+            .map_err(io::Error::other)
+            .and_then(|bytes| fs::write(&begun, bytes))
+            .and_then(|()| fs::rename(&begun, path));
+        if written.is_err() {
+            drop(fs::remove_file(begun));
+        }
+    }
+
+    /// Writes one record; durable once [`Self::settle`] was called.
     ///
     /// # Errors
     /// [`CheckpointError::File`].
@@ -145,7 +175,16 @@ impl Store {
         let path = self.path(uid);
         let bytes =
             serde_json::to_vec(record).map_err(|e| file("encode", &path, io::Error::other(e)))?;
-        replace_file(&path, &bytes).map_err(|e| file("write", &path, e))
+        place_file(&path, &bytes).map_err(|e| file("write", &path, e))
+    }
+
+    /// Makes what was saved and removed durable.
+    ///
+    /// # Errors
+    /// [`CheckpointError::File`].
+    pub fn settle(&self) -> Result<(), CheckpointError> {
+        let synced = fs::File::open(&self.pods).and_then(|folder| folder.sync_all());
+        synced.map_err(|e| file("write", &self.pods, e))
     }
 
     /// Removes one record; that it is gone already is fine.
@@ -153,18 +192,44 @@ impl Store {
     /// # Errors
     /// [`CheckpointError::File`].
     pub fn remove(&self, uid: &PodUid) -> Result<(), CheckpointError> {
-        let path = self.path(uid);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(file("remove", &path, error))
+        self.said.lock().remove(uid);
+        for path in [self.said_path(uid), self.path(uid)] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(file("remove", &path, error));
+                }
+                _ => {}
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     fn path(&self, uid: &PodUid) -> PathBuf {
         self.pods.join(format!("{uid}.json"))
     }
+
+    fn said_path(&self, uid: &PodUid) -> PathBuf {
+        self.pods.join(format!("{uid}.now"))
+    }
+}
+
+/// The pod whose record this is, if it is one.
+fn uid_of(path: &Path) -> Option<PodUid> {
+    let kind = path.extension()?;
+    let uid = path.file_stem()?.to_string_lossy();
+    (kind == "json" || kind == "now").then(|| PodUid::from(uid.as_ref()))
+}
+
+fn read(path: &Path) -> Result<Option<Record>, CheckpointError> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|e| file("read", path, e))?,
+    };
+    let record = serde_json::from_slice(&bytes);
+    record.map_err(|source| CheckpointError::Damaged {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn file(step: &'static str, path: &Path, source: io::Error) -> CheckpointError {
@@ -175,11 +240,12 @@ fn file(step: &'static str, path: &Path, source: io::Error) -> CheckpointError {
     }
 }
 
-/// Replaces a file as a whole: readers see the old or the new content, and after a crash too.
+/// Replaces a file as a whole: readers see the old or the new content, and after a crash too, once
+/// the folder is durable.
 ///
 /// # Errors
 /// What the kernel said.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn place_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let placed = write_durably(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = placed {
@@ -187,10 +253,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         drop(fs::remove_file(&temporary));
         return Err(error);
     }
-    match path.parent() {
-        Some(dir) => fs::File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -249,6 +312,7 @@ mod tests {
         container.crash_backoff.until = Mono(9000);
         Record {
             boot_id: boot_id.into(),
+            at: Mono(1),
             origin: PodOrigin::File("/m/web.yaml".into()),
             pod: Arc::default(),
             memory,
@@ -284,6 +348,43 @@ mod tests {
             let waits = container.crash_backoff.until == Mono(9000);
             assert_eq!(waits, pod.uid.as_str() == "same", "{}", pod.uid);
         }
+    }
+
+    #[test]
+    fn what_was_said_counts_until_what_was_saved_is_newer_or_the_boot_is_over() {
+        let check = |saved: Option<(&str, Mono)>, said: Option<(&str, Mono)>, restarts: &[u32]| {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path()).unwrap();
+            let at = |(boot, at): (&str, Mono), restarts| {
+                let boot_id = store.boot_id();
+                let mut record = record(if boot == "this" { &boot_id } else { boot });
+                record.at = at;
+                record.memory.container(&"web".into()).restarts = restarts;
+                record
+            };
+            let uid = PodUid::from("a");
+            if let Some(saved) = saved {
+                store.save(&uid, &at(saved, 1)).unwrap();
+            }
+            if let Some(said) = said {
+                store.say(&uid, &at(said, 2));
+            }
+            let (loaded, bad) = store.load(NOW).unwrap();
+            assert!(bad.is_empty());
+            let told = loaded
+                .iter()
+                .map(|(_, memory)| memory.containers["web"].restarts);
+            assert_eq!(told.collect::<Vec<_>>(), restarts, "{saved:?} {said:?}");
+            store.remove(&uid).unwrap();
+            assert!(store.load(NOW).unwrap().0.is_empty());
+        };
+        check(Some(("this", Mono(5))), None, &[1]);
+        check(Some(("this", Mono(5))), Some(("this", Mono(6))), &[2]);
+        check(Some(("this", Mono(7))), Some(("this", Mono(6))), &[1]);
+        check(Some(("earlier", Mono(7))), Some(("this", Mono(6))), &[2]);
+        check(Some(("earlier", Mono(5))), Some(("earlier", Mono(6))), &[1]);
+        check(None, Some(("this", Mono(6))), &[2]);
+        check(None, Some(("earlier", Mono(6))), &[]);
     }
 
     #[test]

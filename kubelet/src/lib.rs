@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod evict;
 pub mod execute;
+pub mod footprint;
 pub mod join;
 pub mod journal;
 pub mod logs;

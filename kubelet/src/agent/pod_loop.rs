@@ -226,6 +226,7 @@ impl PodLoop {
             return;
         };
         let before = Remembered::of(&record.memory);
+        let promised = promises(&record.memory);
         let step = reconcile::reconcile(
             now,
             &record.spec,
@@ -244,7 +245,10 @@ impl PodLoop {
             drop(records);
             self.forget(uid, &gone);
         } else if before.differs_from(&record.memory) {
-            self.save(uid, record);
+            match promised == promises(&record.memory) {
+                true => self.save(uid, record),
+                false => self.parts.saver.say(uid.clone(), self.checkpoint(record)),
+            }
             self.ended_life |= record.memory.life != Life::Wanted;
         }
     }
@@ -373,15 +377,17 @@ impl PodLoop {
     }
 
     pub(super) fn save(&self, uid: &PodUid, record: &Record) {
-        self.parts.saver.save(
-            uid.clone(),
-            checkpoint::Record {
-                boot_id: self.parts.boot_id.clone(),
-                origin: record.origin.clone(),
-                pod: record.pod.clone(),
-                memory: record.memory.clone(),
-            },
-        );
+        self.parts.saver.save(uid.clone(), self.checkpoint(record));
+    }
+
+    fn checkpoint(&self, record: &Record) -> checkpoint::Record {
+        checkpoint::Record {
+            boot_id: self.parts.boot_id.clone(),
+            at: clock::mono(),
+            origin: record.origin.clone(),
+            pod: record.pod.clone(),
+            memory: record.memory.clone(),
+        }
     }
 
     fn forget(&mut self, uid: &PodUid, name: &FullName) {
@@ -404,6 +410,17 @@ fn live_containers(record: &Record) -> BTreeMap<Arc<str>, Arc<str>> {
         .iter()
         .filter(|c| c.state == Running);
     running.map(|c| (c.name.clone(), c.id.clone())).collect()
+}
+
+/// What others act on as soon as they are told, so that the next agent must not unsay it: whether
+/// the pod is ready, and what its probes found.
+fn promises(memory: &PodMemory) -> (bool, Vec<bool>) {
+    let ready = memory
+        .conditions
+        .get("Ready")
+        .is_some_and(|(holds, _)| *holds);
+    let probes = memory.containers.values().flat_map(|c| c.probes.values());
+    (ready, probes.filter_map(|probe| probe.verdict).collect())
 }
 
 /// The part of a memory whose change is worth a write: not the moving due time of a probe.

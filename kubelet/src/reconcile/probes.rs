@@ -154,6 +154,8 @@ impl ProbeMemory {
             spec.failure_threshold
         };
         if self.run >= threshold {
+            // More of the same is no news, and nothing to write down.
+            self.run = threshold;
             self.verdict = Some(success);
         }
     }
