@@ -45,7 +45,7 @@ EOF
     tries=0
     until ctr --address "$KEELSON_TEST_CONTAINERD_SOCKET" version >/dev/null 2>&1; do
         tries=$((tries + 1))
-        if [ $tries -gt 100 ]; then
+        if [ $tries -gt 600 ]; then
             cat "$work/containerd.log" >&2
             echo "containerd does not answer" >&2
             exit 1

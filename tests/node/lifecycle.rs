@@ -29,20 +29,17 @@ fn a_manifest_becomes_a_pod_that_answers_and_goes_with_it() {
             "{kind}"
         );
     }
-    let answer = |address: &str| node.curl(&[&format!("http://{address}/")]);
+    let by_port = "http://127.0.0.1:8088/";
     assert_eq!(
-        answer(ip(&running)).expect("by its address").trim(),
+        node.answer_of(&format!("http://{}/", ip(&running))),
         "hello"
     );
-    assert_eq!(
-        answer("127.0.0.1:8088").expect("by the host's port").trim(),
-        "hello"
-    );
+    assert_eq!(node.answer_of(by_port), "hello");
 
     node.delete("web");
     node.wait_gone("web");
     assert!(
-        answer("127.0.0.1:8088").is_err(),
+        node.curl(&[by_port]).is_err(),
         "the host's port is free again"
     );
 }
@@ -53,7 +50,10 @@ fn pods_reach_each_other_and_themselves() {
     let node = Node::start();
     node.apply("web", &pod("web", &serve("across")));
     let web = node.wait_ready("web");
-    let call = format!("wget -q -O - http://{}/", ip(&web));
+    let call = format!(
+        "until wget -q -O - http://{}/; do sleep 0.2; done",
+        ip(&web)
+    );
     node.apply(
         "caller",
         &set(pod("caller", &call), "/spec/restartPolicy", &json!("Never")),
@@ -234,12 +234,7 @@ fn a_pod_on_the_hosts_network_has_the_hosts_addresses() {
         &set(pod("host", &script), "/spec/hostNetwork", &json!(true)),
     );
     node.wait_ready("host");
-    assert_eq!(
-        node.curl(&["http://127.0.0.1:8099/"])
-            .expect("an answer")
-            .trim(),
-        "host"
-    );
+    assert_eq!(node.answer_of("http://127.0.0.1:8099/"), "host");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bad_disks;
 mod cluster;
 mod crash;
 mod down;
+mod eviction;
 mod exec_logs;
 mod init_order;
 mod lifecycle;

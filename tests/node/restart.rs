@@ -28,7 +28,7 @@ fn the_first_restart_is_at_once_and_the_second_waits() {
         .unwrap_or_default()
         .to_owned();
     assert!(message.contains("back-off"), "{message}");
-    node.wait("crashing", 30, |pod| restarts(pod) == 2);
+    node.wait("crashing", 30, |pod| restarts(pod) >= 2);
     assert!(
         start.elapsed() >= Duration::from_secs(9),
         "only {:?}",

@@ -1,6 +1,7 @@
 //! A kubelet as a test sees it: by its folder of manifests, its unix socket and its logs. How it was
 //! started, and where, is another's business.
 
+use crate::eventually::{LEAST, STEP};
 use crate::requires;
 use keelson_bootstrap::daemon;
 use keelson_bootstrap::layout::Layout;
@@ -123,9 +124,10 @@ impl Kubelet {
     /// Waits until a pod satisfies `condition` and returns it.
     ///
     /// # Panics
-    /// When it does not within `seconds` times our patience; the message shows its last state.
+    /// When it does not within `seconds` times our patience, and a minute at least; the message shows its last state.
     pub fn wait(&self, name: &str, seconds: u64, condition: impl Fn(&Value) -> bool) -> Value {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(seconds * self.patience);
+        let patience = Duration::from_secs(seconds * self.patience).max(LEAST);
+        let deadline = tokio::time::Instant::now() + patience;
         loop {
             let pod = self.pod(name);
             if let Some(pod) = pod.as_ref().filter(|pod| condition(pod)) {
@@ -134,11 +136,11 @@ impl Kubelet {
             if tokio::time::Instant::now() >= deadline {
                 let status = pod.map(|pod| pod["status"].clone());
                 panic!(
-                    "pod {name} not as expected within {seconds} s: {status:#?}{}",
+                    "pod {name} not as expected within {patience:?}: {status:#?}{}",
                     self.logs()
                 );
             }
-            std::thread::sleep(crate::eventually::STEP);
+            std::thread::sleep(STEP);
         }
     }
 
@@ -200,21 +202,26 @@ impl Kubelet {
         crate::assert_eventually!(5, self.pid_of(daemon).is_none(), "{daemon} is gone");
     }
 
-    /// Waits until what the kubelet knows is on disk: nothing was written for a while. What it
-    /// learned in the last tenth of a second may be learned anew after a kill.
+    /// Waits until what the kubelet tells of its pods is on disk, so that the next one tells the
+    /// same even after a reboot.
     ///
     /// # Panics
-    /// When it does not come to rest.
+    /// When it does not come to that.
     pub fn wait_saved(&self) {
         let state = self.layout.kubelet_state().join("pods");
-        let quiet = || {
-            let files = fs::read_dir(&state).into_iter().flatten().flatten();
-            let written = files.filter_map(|file| file.metadata().ok()?.modified().ok());
-            let ages = written.map(|time| time.elapsed().unwrap_or_default());
-            ages.min()
-                .is_none_or(|age| age > Duration::from_millis(500))
+        let saved = |pod: &Value| {
+            let uid = pod["metadata"]["uid"].as_str().expect("a uid");
+            let text = fs::read(state.join(format!("{uid}.json"))).unwrap_or_default();
+            let record: Value = serde_json::from_slice(&text).unwrap_or_default();
+            is_in_record(pod, &record)
         };
-        crate::assert_eventually!(30, quiet(), "{} comes to rest", state.display());
+        crate::assert_eventually!(
+            60,
+            self.pods().iter().all(saved),
+            "{} holds what is told{}",
+            state.display(),
+            self.logs()
+        );
     }
 
     /// The text of a container's current log.
@@ -257,6 +264,25 @@ fn journal(daemon: &str) -> Vec<u8> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Whether a pod's record on disk holds what is told of it: each condition that the record knows,
+/// with the second in which it changed.
+fn is_in_record(pod: &Value, record: &Value) -> bool {
+    let Some(recorded) = record["memory"]["conditions"].as_object() else {
+        return false;
+    };
+    let second = |time: &Value| {
+        time.as_str()
+            .and_then(|text| text.get(..19))
+            .map(str::to_owned)
+    };
+    recorded.iter().all(|(kind, held_since)| {
+        condition(pod, kind).is_some_and(|told| {
+            (told["status"] == "True") == (held_since[0] == true)
+                && second(&told["lastTransitionTime"]) == second(&held_since[1])
+        })
+    })
 }
 
 /// Whether a pod's `Ready` condition holds.

@@ -1,6 +1,7 @@
 //! A whole node in a network and mount namespace of its own: started by `keelson up`, with a real
 //! containerd, taken down at the end with proof that nothing of it is left.
 
+use crate::eventually::succeeds;
 use crate::kubelet::Kubelet;
 use crate::leftovers;
 use crate::namespace::Namespace;
@@ -203,6 +204,18 @@ impl Node {
             return Ok(text(&output.stdout));
         }
         Err(format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    }
+
+    /// What a web server inside the node answers, once it does: a container runs before the
+    /// program in it listens.
+    ///
+    /// # Panics
+    /// When none answers.
+    #[must_use]
+    pub fn answer_of(&self, url: &str) -> String {
+        let answer = succeeds(|| self.curl(&[url]));
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}{}", self.logs()));
+        answer.trim().to_owned()
     }
 
     /// What is left of the node on the machine: processes, cgroups, mounts, links.

@@ -2,6 +2,7 @@
 //! and the machine's own folders. For cases that run inside the machine which `tests/vm` boots,
 //! where nothing else is and whatever they break is thrown away.
 
+use crate::eventually::succeeds;
 use crate::kubelet::Kubelet;
 use crate::{leftovers, requires};
 use keelson_bootstrap::layout::Layout;
@@ -127,6 +128,23 @@ impl Machine {
     #[must_use]
     pub fn keelson(&self, args: &[&str]) -> Output {
         run(Command::new(requires::keelson()).args(args))
+    }
+
+    /// What a web server on this machine answers, once it does.
+    ///
+    /// # Panics
+    /// When none answers.
+    #[must_use]
+    pub fn answer_of(&self, url: &str) -> String {
+        let answer = succeeds(|| {
+            let output = run(Command::new("busybox").args(["wget", "-q", "-O", "-", url]));
+            match output.status.success() {
+                true => Ok(text(&output.stdout)),
+                false => Err(text(&output.stderr)),
+            }
+        });
+        let answer = answer.unwrap_or_else(|error| panic!("{url}: {error}{}", self.logs()));
+        answer.trim().to_owned()
     }
 
     /// Leaves the pods to whoever comes after.

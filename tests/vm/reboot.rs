@@ -3,10 +3,9 @@
 
 use keelson_tests::kubelet::{container_status, ip};
 use keelson_tests::scenario::{pod, serve, set};
-use keelson_tests::vm::{Driver, Machine, run};
+use keelson_tests::vm::{Driver, Machine};
 use serde_json::json;
 use std::fs;
-use std::process::Command;
 
 /// The boot and the container which ran before the reboot, a line each.
 const BEFORE: &str = "/var/lib/keelson-vm.before";
@@ -47,9 +46,10 @@ fn then_it_is_back_without_a_hand() {
         let id = &container_status(pod, "main")["containerID"];
         id.as_str().is_some_and(|id| id != before) && keelson_tests::kubelet::is_ready(pod)
     });
-    let address = format!("http://{}/", ip(&ready));
-    let answer = run(Command::new("busybox").args(["wget", "-q", "-O", "-", &address]));
-    assert_eq!(String::from_utf8_lossy(&answer.stdout).trim(), "again");
+    assert_eq!(
+        machine.answer_of(&format!("http://{}/", ip(&ready))),
+        "again"
+    );
     let said = machine.keelson_up();
     assert!(said.contains("was there"), "{said}");
     assert!(

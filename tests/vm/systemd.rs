@@ -40,12 +40,7 @@ fn a_pod_serves_and_status_tells_of_it() {
     );
     machine.apply("web", &web);
     machine.wait_ready("web");
-    let answer =
-        run(Command::new("busybox").args(["wget", "-q", "-O", "-", "http://127.0.0.1:8088/"]));
-    assert_eq!(
-        String::from_utf8_lossy(&answer.stdout).trim(),
-        "from a unit"
-    );
+    assert_eq!(machine.answer_of("http://127.0.0.1:8088/"), "from a unit");
     let status = machine.keelson(&["status"]);
     assert!(
         String::from_utf8_lossy(&status.stdout).contains("web"),
