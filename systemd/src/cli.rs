@@ -1,6 +1,6 @@
 //! The command line of the front door: what each command takes, and who does it.
 
-use crate::cluster::{Cluster, Range};
+use crate::cluster::{Cluster, Range, Role};
 use crate::configuration::Network;
 use crate::down::ForgetNetwork;
 use crate::layout::Layout;
@@ -12,9 +12,6 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// How many leading bits the addresses of one node's pods share.
-const NODE_BITS: u8 = 24;
 
 /// A host becomes a node.
 #[derive(Parser)]
@@ -68,14 +65,14 @@ struct Up {
     /// Who makes cgroups: systemd where it runs the node, else cgroupfs
     #[arg(long, value_name = "DRIVER")]
     cgroup_driver: Option<Driver>,
-    /// The IPv4 range of this node's pods; the first /24 of the cluster's by default
-    #[arg(long, value_name = "CIDR")]
-    subnet: Option<Range>,
+    /// The pods' IPv4 range, on a node without a control plane
+    #[arg(long, value_name = "CIDR", default_value_t = Network::default().subnet)]
+    subnet: String,
     #[command(flatten)]
     cluster: ClusterFlags,
 }
 
-/// What identifies a cluster, by kubeadm's names.
+/// What identifies a cluster, by kubeadm's names. What is not given is as it was, or as usual.
 #[derive(Args)]
 struct ClusterFlags {
     /// The node's name, instead of the host's
@@ -84,33 +81,59 @@ struct ClusterFlags {
     /// The address that others reach this machine at
     #[arg(long, value_name = "IP")]
     apiserver_advertise_address: Option<IpAddr>,
-    /// The IPv4 range of the cluster's pods
-    #[arg(long, value_name = "CIDR", default_value = "10.244.0.0/16")]
-    pod_network_cidr: Range,
+    /// The ranges of the cluster's pods, one for each family
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pod_network_cidr: Vec<Range>,
     /// The range of services
-    #[arg(long, value_name = "CIDR", default_value = "10.96.0.0/12")]
-    service_cidr: Range,
+    #[arg(long, value_name = "CIDR")]
+    service_cidr: Option<Range>,
 }
 
 impl ClusterFlags {
-    /// The cluster that is meant, on a machine whose pods are plugged into `bridge`.
-    fn cluster(&self, bridge: &str) -> Result<Cluster, String> {
-        let address = self.apiserver_advertise_address;
-        let address = address.or_else(|| up::address_here(bridge)).ok_or(
-            "this machine has no address but loopback's: give it one, name one with --apiserver-advertise-address, or run a node alone with --standalone",
+    /// The cluster that is meant.
+    fn cluster(&self, layout: &Layout) -> Result<Cluster, String> {
+        let kept = up::kept_cluster(layout);
+        let (address, node) = here(
+            layout,
+            self.apiserver_advertise_address,
+            self.node_name
+                .as_ref()
+                .or(kept.as_ref().map(|kept| &kept.node)),
         )?;
-        let named = self.node_name.clone();
-        let node = named.unwrap_or_else(up::name_here).trim().to_lowercase();
-        if node.is_empty() {
-            return Err("this machine has no name: give one with --node-name".to_owned());
-        }
-        Ok(Cluster {
-            node,
+        let mut cluster = kept.unwrap_or_else(|| Cluster {
+            role: Role::ControlPlane,
+            node: String::new(),
             address,
-            services: self.service_cidr,
-            pods: self.pod_network_cidr,
-        })
+            services: up::usual_services(),
+            pods: up::usual_pods(),
+        });
+        cluster.address = address;
+        cluster.node = node;
+        if let Some(range) = self.service_cidr {
+            cluster.services = range;
+        }
+        if !self.pod_network_cidr.is_empty() {
+            cluster.pods.clone_from(&self.pod_network_cidr);
+        }
+        Ok(cluster)
     }
+}
+
+/// This machine's address and name, where none are given.
+fn here(
+    layout: &Layout,
+    address: Option<IpAddr>,
+    name: Option<&String>,
+) -> Result<(IpAddr, String), String> {
+    let address = address.or_else(|| up::address_here(&layout.bridge)).ok_or(
+        "this machine has no address but loopback's: give it one, name one with --apiserver-advertise-address, or run a node alone with --standalone",
+    )?;
+    let name = name.cloned().unwrap_or_else(up::name_here);
+    let name = name.trim().to_lowercase();
+    if name.is_empty() {
+        return Err("this machine has no name: give one with --node-name".to_owned());
+    }
+    Ok((address, name))
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -202,12 +225,8 @@ async fn go_up(args: Up) -> Result<(), String> {
     let cluster = if alone {
         None
     } else {
-        Some(args.cluster.cluster(&layout.bridge)?)
+        Some(args.cluster.cluster(&layout)?)
     };
-    let subnet = args.subnet.unwrap_or_else(|| {
-        let part = args.cluster.pod_network_cidr;
-        part.first_part(NODE_BITS)
-    });
     let options = up::Options {
         cgroup_driver: match args.cgroup_driver {
             Some(driver) => driver.into(),
@@ -221,7 +240,7 @@ async fn go_up(args: Up) -> Result<(), String> {
         },
         containerd: args.containerd.map(absolute),
         network: Network {
-            subnet: subnet.to_string(),
+            subnet: args.subnet,
             ..up::network_here()
         },
         cluster,

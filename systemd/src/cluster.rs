@@ -6,6 +6,8 @@ pub mod issue;
 pub mod kubeconfig;
 pub mod static_pods;
 
+use crate::layout::Layout;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The port of the API server.
@@ -14,21 +16,38 @@ pub const PORT: u16 = 6443;
 /// The name of the cluster's domain.
 pub const DOMAIN: &str = "cluster.local";
 
-/// What one cluster is called and where its parts are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What this machine is to its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// It has the control plane, and is a node too.
+    ControlPlane,
+    /// It is a node of a control plane elsewhere.
+    Worker {
+        /// The URL of the API server.
+        server: String,
+    },
+}
+
+/// What one cluster is called and where its parts are. Kept on disk, so that the next `up` goes on
+/// with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
+    /// What this machine is to it.
+    pub role: Role,
     /// The node's name, in lower case.
     pub node: String,
     /// The address that others reach this machine at.
     pub address: IpAddr,
     /// Addresses of services.
     pub services: Range,
-    /// Addresses of pods, of which each node has a part.
-    pub pods: Range,
+    /// Addresses of pods, of which each node has a part: one range for each family.
+    pub pods: Vec<Range>,
 }
 
 /// A range of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Range {
     /// Its first address.
     first: IpAddr,
@@ -58,6 +77,20 @@ impl std::str::FromStr for Range {
     }
 }
 
+impl TryFrom<String> for Range {
+    type Error = RangeError;
+
+    fn try_from(text: String) -> Result<Self, RangeError> {
+        text.parse()
+    }
+}
+
+impl From<Range> for String {
+    fn from(range: Range) -> Self {
+        range.to_string()
+    }
+}
+
 impl std::fmt::Display for Range {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.first, self.length)
@@ -65,6 +98,24 @@ impl std::fmt::Display for Range {
 }
 
 impl Range {
+    /// A range of IPv4: its first address and how many leading bits all share.
+    #[must_use]
+    pub fn v4(first: [u8; 4], length: u8) -> Self {
+        Self {
+            first: first.into(),
+            length,
+        }
+    }
+
+    /// A range of IPv6: its first address and how many leading bits all share.
+    #[must_use]
+    pub fn v6(first: [u16; 8], length: u8) -> Self {
+        Self {
+            first: first.into(),
+            length,
+        }
+    }
+
     /// The `n`th address, counted from the first, which is 0; the last one of its family where
     /// there are not so many.
     #[must_use]
@@ -74,15 +125,6 @@ impl Range {
             IpAddr::V6(first) => {
                 IpAddr::from(u128::from(first).saturating_add(n.into()).to_be_bytes())
             }
-        }
-    }
-
-    /// The part of the first node: a range of `length` bits, or all where it is that small.
-    #[must_use]
-    pub fn first_part(&self, length: u8) -> Self {
-        Self {
-            first: self.first,
-            length: length.max(self.length),
         }
     }
 }
@@ -105,16 +147,44 @@ impl Cluster {
     /// Where others reach the API server.
     #[must_use]
     pub fn server(&self) -> String {
-        match self.address {
-            IpAddr::V4(ip) => format!("https://{ip}:{PORT}"),
-            IpAddr::V6(ip) => format!("https://[{ip}]:{PORT}"),
+        match (&self.role, self.address) {
+            (Role::Worker { server }, _) => server.clone(),
+            (Role::ControlPlane, IpAddr::V4(ip)) => format!("https://{ip}:{PORT}"),
+            (Role::ControlPlane, IpAddr::V6(ip)) => format!("https://[{ip}]:{PORT}"),
         }
     }
 
-    /// Where this machine's own parts reach it, whatever happens to the machine's address.
+    /// Where this machine's own parts reach it: on the control plane's machine the same whatever
+    /// happens to the machine's address.
     #[must_use]
-    pub fn local_server() -> String {
-        format!("https://127.0.0.1:{PORT}")
+    pub fn local_server(&self) -> String {
+        match &self.role {
+            Role::ControlPlane => format!("https://127.0.0.1:{PORT}"),
+            Role::Worker { server } => server.clone(),
+        }
+    }
+
+    /// Whether the control plane is here.
+    #[must_use]
+    pub fn has_control_plane(&self) -> bool {
+        self.role == Role::ControlPlane
+    }
+
+    /// The kubeconfig of whoever may look at this node's object.
+    #[must_use]
+    pub fn observer(&self, layout: &Layout) -> std::path::PathBuf {
+        layout.kubeconfig(if self.has_control_plane() {
+            "admin"
+        } else {
+            "kubelet"
+        })
+    }
+
+    /// The pods' ranges, with a comma between.
+    #[must_use]
+    pub fn pod_ranges(&self) -> String {
+        let all: Vec<_> = self.pods.iter().map(Range::to_string).collect();
+        all.join(",")
     }
 
     /// The address that pods ask for names.
@@ -130,8 +200,12 @@ pub(crate) fn example() -> Cluster {
     Cluster {
         node: "one".to_owned(),
         address: IpAddr::from([192, 0, 2, 7]),
+        role: Role::ControlPlane,
         services: "10.96.0.0/12".parse().unwrap(),
-        pods: "10.244.0.0/16".parse().unwrap(),
+        pods: vec![
+            "10.244.0.0/16".parse().unwrap(),
+            "fd00:10:244::/48".parse().unwrap(),
+        ],
     }
 }
 
@@ -149,9 +223,6 @@ mod tests {
         check("10.96.0.0/12", "10.96.0.0/12", "10.96.0.10");
         check("10.111.3.4/12", "10.96.0.0/12", "10.96.0.10");
         check("fd00:1::5/108", "fd00:1::/108", "fd00:1::a");
-        let pods: Range = "10.244.0.0/16".parse().unwrap();
-        assert_eq!(pods.first_part(24).to_string(), "10.244.0.0/24");
-        assert_eq!(pods.first_part(8).to_string(), "10.244.0.0/16");
         for text in ["", "10.96.0.0", "10.96.0.0/33", "x/8", "10.96.0.0/0"] {
             let told = text.parse::<Range>().unwrap_err().to_string();
             assert!(told.contains("10.96.0.0/12"), "{told}");
@@ -164,6 +235,16 @@ mod tests {
         assert_eq!(cluster.server(), "https://192.0.2.7:6443");
         cluster.address = "2001:db8::1".parse().unwrap();
         assert_eq!(cluster.server(), "https://[2001:db8::1]:6443");
-        assert_eq!(Cluster::local_server(), "https://127.0.0.1:6443");
+        assert_eq!(cluster.local_server(), "https://127.0.0.1:6443");
+        let server = "https://192.0.2.1:6443".to_owned();
+        cluster.role = Role::Worker {
+            server: server.clone(),
+        };
+        assert_eq!(
+            (cluster.server(), cluster.local_server()),
+            (server.clone(), server)
+        );
+        let kept = serde_json::to_string(&cluster).unwrap();
+        assert_eq!(serde_json::from_str::<Cluster>(&kept).unwrap(), cluster);
     }
 }

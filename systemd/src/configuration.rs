@@ -100,9 +100,11 @@ pub fn kubelet(
     let mut config = alone(layout, manifests, driver);
     if cluster.is_some() {
         config["authentication"] = json!({
-            "webhook": { "enabled": false },
+            "anonymous": { "enabled": false },
+            "webhook": { "enabled": true },
             "x509": { "clientCAFile": layout.pki().join("ca.crt") },
         });
+        config["authorization"] = json!({ "mode": "Webhook" });
         config["clusterDomain"] = json!(DOMAIN);
     }
     pretty(&config)

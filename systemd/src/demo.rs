@@ -1,6 +1,8 @@
 //! The demo: two pods and the folder that their image is made of. Needs no registry: the image's
 //! only program is the host's static busybox under its many names.
 
+pub mod deployment;
+
 use crate::layout::Layout;
 use std::fs;
 use std::io;

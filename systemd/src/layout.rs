@@ -61,6 +61,12 @@ impl Layout {
         self.lib.join("config/net.d")
     }
 
+    /// The configuration of the pods' network.
+    #[must_use]
+    pub fn network_list(&self) -> PathBuf {
+        self.cni_config().join("10-keelson.conflist")
+    }
+
     /// Where `host-local` keeps its leases: they are void after a reboot.
     #[must_use]
     pub fn leases(&self) -> PathBuf {
@@ -149,6 +155,12 @@ impl Layout {
     #[must_use]
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         self.cluster().join(format!("{user}.conf"))
+    }
+
+    /// What this machine's cluster is called and where it is.
+    #[must_use]
+    pub fn cluster_facts(&self) -> PathBuf {
+        self.cluster().join("cluster.json")
     }
 
     /// kube-proxy's configuration.

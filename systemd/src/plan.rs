@@ -48,8 +48,12 @@ pub enum Part {
     Image,
     /// Put the control plane's manifests into the folder.
     Manifests,
+    /// Wait for the node's addresses and configure the pods' network.
+    Network,
     /// Wait until the API server serves and the node is ready.
     Ready,
+    /// Run the demo of a cluster.
+    Demo,
 }
 
 impl Step {
@@ -68,6 +72,8 @@ impl Step {
             Self::Cluster(Part::Credentials) => "issuing certificates",
             Self::Cluster(Part::Image) => "building the control plane's image",
             Self::Cluster(Part::Manifests) => "placing the control plane's manifests",
+            Self::Cluster(Part::Network) => "waiting for the node's addresses",
+            Self::Cluster(Part::Demo) => "waiting for the web servers",
             Self::Cluster(Part::Ready) => "waiting for the control plane and the node",
             Self::Ready => "waiting for the pods to be ready",
         }
@@ -79,6 +85,7 @@ impl Step {
 #[must_use]
 pub fn steps(wishes: &Wishes) -> Vec<Step> {
     let demo = |step| wishes.demo.then_some(step);
+    let alone = |step| (wishes.demo && !wishes.cluster).then_some(step);
     let cluster = |part| wishes.cluster.then_some(Step::Cluster(part));
     [
         Some(Step::Binary),
@@ -90,10 +97,12 @@ pub fn steps(wishes: &Wishes) -> Vec<Step> {
         cluster(Part::Image),
         demo(Step::DemoImage),
         cluster(Part::Manifests),
-        demo(Step::DemoManifests),
+        alone(Step::DemoManifests),
         Some(Step::Kubelet),
+        cluster(Part::Network),
         cluster(Part::Ready),
-        demo(Step::Ready),
+        cluster(Part::Demo).filter(|_| wishes.demo),
+        alone(Step::Ready),
     ]
     .into_iter()
     .flatten()
@@ -130,7 +139,12 @@ mod tests {
         assert!(part(Part::Image) < part(Part::Manifests));
         assert!(part(Part::Manifests) < at(Step::Kubelet));
         assert!(at(Step::Kubelet) < part(Part::Ready));
-        assert!(part(Part::Ready) < at(Step::Ready));
+        assert!(
+            part(Part::Network) < part(Part::Ready),
+            "no network, no ready node"
+        );
+        assert!(part(Part::Ready) < part(Part::Demo));
+        assert!(!steps.contains(&Step::Ready), "the demo of a node alone");
     }
 
     #[test]

@@ -5,8 +5,10 @@ mod address;
 mod configure;
 mod control_plane;
 mod credentials;
+mod deployed;
 mod images;
 mod install;
+mod pod_network;
 mod ready;
 pub(crate) mod start;
 
@@ -32,7 +34,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use address::{address_here, name_here};
-pub use configure::network_here;
+pub use configure::{kept_cluster, network_here, usual_pods, usual_services};
 pub use start::usual_cgroup_driver;
 
 /// What `up` was asked for.
@@ -123,6 +125,9 @@ pub enum UpError {
         "this machine is part of a cluster: run `keelson up` without --standalone and --manifests, or `keelson down` first"
     )]
     IsCluster,
+    /// The API server did not take what the cluster needs.
+    #[error(transparent)]
+    Api(#[from] keelson_client::Error),
     /// The control plane or the node is not ready.
     #[error("the cluster is not ready after {seconds} s: {why}")]
     NoControlPlane {
@@ -208,7 +213,9 @@ async fn apply_part(part: Part, options: &Options, cluster: &Cluster) -> Result<
         Part::Credentials => credentials::issue(options, cluster),
         Part::Image => control_plane::image(options).await,
         Part::Manifests => control_plane::place(options, cluster),
+        Part::Network => pod_network::configure(options, cluster).await,
         Part::Ready => control_plane::wait(options, cluster).await,
+        Part::Demo => deployed::run(options, cluster).await,
     }
 }
 
@@ -273,9 +280,11 @@ fn trial(options: &Options) -> Result<(), preflight::NetworkError> {
 /// Ports that must be free before the kubelet starts. A control plane that was placed here before
 /// may still run: pods outlive the kubelet.
 fn ports(options: &Options) -> Vec<u16> {
-    let demo = options.wishes.demo.then_some(crate::demo::HOST_PORT);
-    let is_new = options.wishes.cluster && !options.layout.proxy_config().exists();
-    let cluster = is_new.then_some(static_pods::PORTS);
+    let alone = options.wishes.demo && options.cluster.is_none();
+    let demo = alone.then_some(crate::demo::HOST_PORT);
+    let is_new = !options.layout.proxy_config().exists();
+    let cluster = options.cluster.as_ref().filter(|_| is_new);
+    let cluster = cluster.map(static_pods::ports);
     [10250, 10248]
         .into_iter()
         .chain(demo)

@@ -1,11 +1,15 @@
 //! The static pods that a control plane runs as, and the node's proxy. Pure.
 
+mod parts;
+
+pub use parts::proxy_config;
+
+use super::Cluster;
+use super::PORT;
 use super::credentials::Ledger;
-use super::{Cluster, DOMAIN, PORT};
 use crate::layout::Layout;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::path::Path;
 
 /// The repository of the image that they run: this very program. The tag tells its builds apart.
 pub const REPOSITORY: &str = "localhost/keelson/keelson";
@@ -17,7 +21,17 @@ pub const PROGRAM: &str = "/keelson";
 pub const NAMESPACE: &str = "kube-system";
 
 /// The pods' names, in the order in which they are waited for.
-pub const PODS: [&str; 2] = ["kube-apiserver", "kube-proxy"];
+pub const PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-proxy"];
+
+/// The names of those that run on this machine.
+#[must_use]
+pub fn pods(cluster: &Cluster) -> Vec<&'static str> {
+    if cluster.has_control_plane() {
+        PODS.to_vec()
+    } else {
+        vec!["kube-proxy"]
+    }
+}
 
 /// The name of the image that holds `program`: another program, another name.
 #[must_use]
@@ -47,7 +61,14 @@ pub fn needs_interpreter(program: &[u8]) -> bool {
 }
 
 /// TCP ports of this machine that they listen on.
-pub const PORTS: [u16; 3] = [PORT, PROXY_HEALTH, PROXY_METRICS];
+#[must_use]
+pub fn ports(cluster: &Cluster) -> Vec<u16> {
+    let mut all = vec![parts::PROXY_HEALTH, parts::PROXY_METRICS];
+    if cluster.has_control_plane() {
+        all.extend([PORT, parts::CONTROLLERS]);
+    }
+    all
+}
 
 /// What the pods are made of.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +86,15 @@ pub struct Setting<'a> {
 /// The manifests: the pod's name and the text, which is JSON and thereby YAML.
 #[must_use]
 pub fn manifests(setting: &Setting<'_>) -> Vec<(&'static str, String)> {
-    [api_server(setting), proxy(setting)]
+    let parts = [
+        parts::api_server(setting),
+        parts::controller_manager(setting),
+        parts::proxy(setting),
+    ];
+    let here = pods(setting.cluster);
+    parts
         .into_iter()
+        .filter(|part| here.contains(&part.name))
         .map(|part| (part.name, format!("{:#}\n", part.pod(setting))))
         .collect()
 }
@@ -90,105 +118,6 @@ struct Volume {
     path: std::path::PathBuf,
     kind: &'static str,
     writable: bool,
-}
-
-fn flag(name: &str, value: impl std::fmt::Display) -> String {
-    format!("--{name}={value}")
-}
-
-fn api_server(setting: &Setting<'_>) -> Part {
-    let (layout, cluster) = (setting.layout, setting.cluster);
-    let pki = |file: &str| layout.pki().join(file).display().to_string();
-    let flags = vec![
-        flag("advertise-address", cluster.address),
-        flag("secure-port", PORT),
-        flag("tls-cert-file", pki("apiserver.crt")),
-        flag("tls-private-key-file", pki("apiserver.key")),
-        flag("client-ca-file", pki("ca.crt")),
-        flag(
-            "kubelet-client-certificate",
-            pki("apiserver-kubelet-client.crt"),
-        ),
-        flag("kubelet-client-key", pki("apiserver-kubelet-client.key")),
-        flag(
-            "service-account-issuer",
-            format!("https://kubernetes.default.svc.{DOMAIN}"),
-        ),
-        flag("service-account-signing-key-file", pki("sa.key")),
-        flag("service-account-key-file", pki("sa.pub")),
-        flag("service-cluster-ip-range", cluster.services),
-        flag("enable-bootstrap-token-auth", true),
-        flag("authorization-mode", "Node,RBAC"),
-        flag("data-dir", layout.store().display()),
-    ];
-    Part {
-        name: "kube-apiserver",
-        flags,
-        health: (PORT, true, ["/livez", "/readyz"]),
-        volumes: vec![
-            folder("pki", &layout.pki(), false),
-            folder("data", &layout.store(), true),
-        ],
-        credential: None,
-        privileged: false,
-        cpu: "250m",
-    }
-}
-
-/// The port of kube-proxy's health.
-const PROXY_HEALTH: u16 = 10256;
-
-/// The port of its metrics.
-const PROXY_METRICS: u16 = 10249;
-
-fn proxy(setting: &Setting<'_>) -> Part {
-    let config = setting.layout.proxy_config();
-    Part {
-        name: "kube-proxy",
-        flags: vec![flag("config", config.display())],
-        health: (PROXY_HEALTH, false, ["/livez", "/healthz"]),
-        volumes: vec![
-            file("config", &config),
-            file("kubeconfig", &setting.layout.kubeconfig("kube-proxy")),
-        ],
-        credential: Some("kube-proxy"),
-        privileged: true,
-        cpu: "100m",
-    }
-}
-
-/// The configuration of kube-proxy.
-#[must_use]
-pub fn proxy_config(layout: &Layout, cluster: &Cluster) -> String {
-    let config = json!({
-        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-        "kind": "KubeProxyConfiguration",
-        "mode": "nftables",
-        "hostnameOverride": cluster.node,
-        "clusterCIDR": cluster.pods.to_string(),
-        "clientConnection": { "kubeconfig": layout.kubeconfig("kube-proxy") },
-        "healthzBindAddress": format!("0.0.0.0:{PROXY_HEALTH}"),
-        "metricsBindAddress": format!("127.0.0.1:{PROXY_METRICS}"),
-    });
-    format!("{config:#}\n")
-}
-
-fn folder(name: &'static str, path: &Path, writable: bool) -> Volume {
-    Volume {
-        name,
-        path: path.to_owned(),
-        kind: "DirectoryOrCreate",
-        writable,
-    }
-}
-
-fn file(name: &'static str, path: &Path) -> Volume {
-    Volume {
-        name,
-        path: path.to_owned(),
-        kind: "File",
-        writable: false,
-    }
 }
 
 impl Part {
@@ -263,6 +192,7 @@ impl Part {
 mod tests {
     use super::super::example;
     use super::*;
+    use std::path::Path;
 
     fn pods(ledger: &Ledger) -> Vec<Value> {
         let layout = Layout::new(Path::new("/"));
@@ -348,6 +278,6 @@ mod tests {
         let renewed = Ledger([("kube-proxy".to_owned(), issued)].into());
         let (before, after) = (pods(&Ledger::default()), pods(&renewed));
         assert_eq!(before[0], after[0], "the server reads its files again");
-        assert_ne!(before[1], after[1]);
+        assert_ne!(before[2], after[2]);
     }
 }

@@ -1,8 +1,10 @@
 //! Writes the configuration files, and the demo's manifests.
 
 use super::{Options, Outcome, UpError, start};
+use crate::cluster::{Cluster, Range};
 use crate::configuration::{self, Network};
 use crate::files::{make_folder, put};
+use crate::layout::Layout;
 use crate::{demo, preflight, units};
 use keelson_cri::containerd::config::Config;
 use keelson_cri::image::pause;
@@ -17,6 +19,29 @@ pub fn network_here() -> Network {
         subnet6: network.subnet6.filter(|_| ipv6),
         ..network
     }
+}
+
+/// The cluster that this machine is part of since an earlier `up` or `join`.
+#[must_use]
+pub fn kept_cluster(layout: &Layout) -> Option<Cluster> {
+    let text = std::fs::read(layout.cluster_facts()).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// The usual range of services.
+#[must_use]
+pub fn usual_services() -> Range {
+    Range::v4([10, 96, 0, 0], 12)
+}
+
+/// The usual ranges of pods, of the families that the kernel has.
+#[must_use]
+pub fn usual_pods() -> Vec<Range> {
+    let six = network_here().subnet6;
+    let six = six.map(|_| Range::v6([0xfd00, 0x10, 0x244, 0, 0, 0, 0, 0], 48));
+    std::iter::once(Range::v4([10, 244, 0, 0], 16))
+        .chain(six)
+        .collect()
 }
 
 /// The folder of manifests that the kubelet watches.
@@ -46,10 +71,6 @@ pub(super) fn files(options: &Options) -> Result<Outcome, UpError> {
     }
     let mut texts = vec![
         (
-            layout.cni_config().join("10-keelson.conflist"),
-            configuration::network_list(layout, &options.network),
-        ),
-        (
             layout.kubelet_config(),
             configuration::kubelet(
                 layout,
@@ -60,6 +81,17 @@ pub(super) fn files(options: &Options) -> Result<Outcome, UpError> {
         ),
         (layout.containerd_config(), containerd_config(options)),
     ];
+    match &options.cluster {
+        None => texts.push((
+            layout.network_list(),
+            configuration::network_list(layout, &options.network),
+        )),
+        // Its network follows once the cluster has given the node its addresses.
+        Some(cluster) => texts.push((
+            layout.cluster_facts(),
+            serde_json::to_string_pretty(cluster).unwrap_or_default(),
+        )),
+    }
     if start::by_systemd(layout) {
         let containerd = start::containerd_program(options)?;
         texts.extend(units::files(layout, &containerd, options.cluster.as_ref()));

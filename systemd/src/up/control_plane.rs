@@ -4,8 +4,9 @@ use super::credentials::ledger;
 use super::{Options, Outcome, UpError, configure, images};
 use crate::api;
 use crate::cluster::Cluster;
-use crate::cluster::static_pods::{self, NAMESPACE, PODS, Setting};
-use crate::files::{make_folder, put};
+use crate::cluster::kubeconfig::{Proof, kubeconfig};
+use crate::cluster::static_pods::{self, NAMESPACE, Setting};
+use crate::files::{FileError, make_folder, put};
 use crate::kubelet_socket::ask;
 use crate::layout::Layout;
 use serde_json::Value;
@@ -34,7 +35,12 @@ fn own_program(layout: &Layout) -> Result<Vec<u8>, UpError> {
 /// Places the manifests.
 pub(super) fn place(options: &Options, cluster: &Cluster) -> Result<Outcome, UpError> {
     let layout = &options.layout;
-    make_folder(&layout.store())?;
+    make_folder(&layout.kubelet_certificates())?;
+    if cluster.has_control_plane() {
+        make_folder(&layout.store())?;
+    } else {
+        share_identity(layout, cluster)?;
+    }
     let config = static_pods::proxy_config(layout, cluster);
     let mut changed = put(&layout.proxy_config(), config.as_bytes(), 0o644)?;
     let image = static_pods::image(&own_program(layout)?);
@@ -51,15 +57,30 @@ pub(super) fn place(options: &Options, cluster: &Cluster) -> Result<Outcome, UpE
     Ok(Outcome::changed(changed))
 }
 
+/// A worker's proxy shows the kubelet's certificate: the control plane lets nodes read services.
+fn share_identity(layout: &Layout, cluster: &Cluster) -> Result<(), UpError> {
+    let path = layout.pki().join("ca.crt");
+    let ca = std::fs::read_to_string(&path).map_err(|source| FileError {
+        act: "read",
+        path,
+        source,
+    })?;
+    let user = format!("system:node:{}", cluster.node);
+    let pem = layout.kubelet_client();
+    let text = kubeconfig(&cluster.server(), &ca, &user, Proof::File(&pem));
+    put(&layout.kubeconfig("kube-proxy"), text.as_bytes(), 0o600)?;
+    Ok(())
+}
+
 /// Waits until every part runs what it should run, the API server serves and the node is ready.
 pub(super) async fn wait(options: &Options, cluster: &Cluster) -> Result<Outcome, UpError> {
     let layout = &options.layout;
     let start = Instant::now();
     let mut waited = false;
     let image = static_pods::image(&own_program(layout)?);
-    let client = api::admin(layout)?;
+    let client = api::client(&cluster.observer(layout))?;
     loop {
-        let why = match parts_are_ready(layout, &image).await {
+        let why = match parts_are_ready(layout, cluster, &image).await {
             Ok(()) => match api::node(&client, &cluster.node).await {
                 Ok(node) if node.is_ready() => break,
                 Ok(node) => format!("node {}: {}", cluster.node, node.waits_for()),
@@ -76,17 +97,27 @@ pub(super) async fn wait(options: &Options, cluster: &Cluster) -> Result<Outcome
         sleep(STEP).await;
         waited = true;
     }
+    if cluster.has_control_plane() {
+        api::let_nodes_proxy(&client).await?;
+    }
     images::remove_other_control_planes(layout, &image).await;
     Ok(Outcome::changed(waited))
 }
 
+/// What keeps a part from being ready, if anything does.
+pub(super) async fn what_waits(layout: &Layout, cluster: &Cluster) -> Option<String> {
+    let image = static_pods::image(&own_program(layout).ok()?);
+    parts_are_ready(layout, cluster, &image).await.err()
+}
+
 /// The kubelet is asked, which knows the pods before there is an API.
-async fn parts_are_ready(layout: &Layout, image: &str) -> Result<(), String> {
+async fn parts_are_ready(layout: &Layout, cluster: &Cluster, image: &str) -> Result<(), String> {
     let list = ask(&layout.kubelet_socket(), "/pods").await;
     let list = list.map_err(|error| error.to_string())?;
     let list: Value = serde_json::from_slice(&list).map_err(|error| error.to_string())?;
     let pods = list["items"].as_array().map_or(&[][..], Vec::as_slice);
-    match PODS.iter().find(|name| !is_ready(pods, name, image)) {
+    let here = static_pods::pods(cluster);
+    match here.iter().find(|name| !is_ready(pods, name, image)) {
         None => Ok(()),
         Some(name) => Err(format!(
             "pod {name} is not ready: `{} why {name} -n {NAMESPACE}` says what it waits for",

@@ -20,6 +20,10 @@ const PUBLIC: u32 = 0o644;
 /// Has all of them.
 pub(super) fn issue(options: &Options, cluster: &Cluster) -> Result<Outcome, UpError> {
     let layout = &options.layout;
+    if !cluster.has_control_plane() {
+        // A worker's were issued elsewhere when it joined.
+        return Ok(Outcome::There);
+    }
     make_folder(&layout.pki())?;
     make_folder(&layout.kubelet_certificates())?;
     let now = now();
@@ -113,7 +117,7 @@ impl<'a> Files<'a> {
             server: match one.place {
                 Place::Pair => String::new(),
                 Place::Config => cluster.server(),
-                Place::LocalConfig | Place::KubeletPem => Cluster::local_server(),
+                Place::LocalConfig | Place::KubeletPem => cluster.local_server(),
             },
         }
     }

@@ -48,7 +48,7 @@ pub(super) async fn report(options: &Options) -> Result<(), UpError> {
     let layout = &options.layout;
     let rows = pods(layout).await.unwrap_or_default();
     println!("\n{}", render(&rows));
-    if options.wishes.demo {
+    if options.wishes.demo && options.cluster.is_none() {
         for address in addresses(&rows) {
             match web::get(address).await {
                 Ok(answer) => println!("http://{address}/  {}", answer.trim_end()),
@@ -57,7 +57,10 @@ pub(super) async fn report(options: &Options) -> Result<(), UpError> {
         }
         println!();
     }
-    if options.cluster.is_some() {
+    if let Some(cluster) = &options.cluster {
+        if options.wishes.demo {
+            super::deployed::show(options, cluster).await?;
+        }
         println!("{}\n", crate::status::cluster(layout).await);
     }
     print!("{}", advice(options));
