@@ -4,16 +4,17 @@
 use keelson_tests::assert_eventually;
 use keelson_tests::cluster::Cluster;
 use keelson_tests::node::IMAGE;
+use keelson_tests::scenario::{serve, set};
 use serde_json::{Value, json};
 
 /// A pod of this node that needs no controller.
-fn pod(name: &str, script: &str) -> Value {
+fn pod(name: &str, node: &str, script: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": { "name": name, "namespace": "default" },
         "spec": {
-            "nodeName": "machine-1",
+            "nodeName": node,
             "automountServiceAccountToken": false,
             "terminationGracePeriodSeconds": 1,
             "containers": [{ "name": "main", "image": IMAGE, "command": ["sh", "-c", script] }],
@@ -21,10 +22,16 @@ fn pod(name: &str, script: &str) -> Value {
     })
 }
 
+/// A cluster whose namespace `default` lets pods in.
 fn with_account() -> Cluster {
     let cluster = Cluster::start();
-    // A controller may have made it already.
-    let _ = cluster.try_kubectl(&["create", "serviceaccount", "default"]);
+    assert_eventually!(
+        60,
+        cluster
+            .try_kubectl(&["get", "serviceaccount", "default"])
+            .is_ok(),
+        "the service account comes"
+    );
     cluster
 }
 
@@ -39,13 +46,14 @@ fn a_machine_becomes_a_cluster_and_goes_without_a_trace() {
         "{nodes}"
     );
     let parts = cluster.kubectl(&["get", "pods", "-n", "kube-system", "--no-headers"]);
-    for part in ["kube-apiserver-machine-1", "kube-proxy-machine-1"] {
+    for part in ["apiserver", "controller-manager", "proxy"] {
+        let part = format!("kube-{part}-machine-1");
         assert!(
-            parts.contains(part),
+            parts.contains(&part),
             "{part} has a picture in the API:\n{parts}"
         );
     }
-    cluster.apply(&pod("talker", "echo hello; exec sleep 3600"));
+    cluster.apply(&pod("talker", "machine-1", "echo hello; exec sleep 3600"));
     cluster.kubectl(&[
         "wait",
         "pod/talker",
@@ -92,7 +100,7 @@ fn objects_outlive_the_api_server_and_everything_else_that_is_killed() {
     let cluster = with_account();
     let node = cluster.first();
     cluster.kubectl(&["create", "configmap", "kept", "--from-literal=a=b"]);
-    cluster.apply(&pod("lasting", "exec sleep 3600"));
+    cluster.apply(&pod("lasting", "machine-1", "exec sleep 3600"));
     cluster.kubectl(&[
         "wait",
         "pod/lasting",
@@ -109,4 +117,55 @@ fn objects_outlive_the_api_server_and_everything_else_that_is_killed() {
         "b"
     );
     assert_eq!(id(&cluster.object(&["pod", "lasting"])), before);
+}
+
+#[test]
+#[ignore = "needs root: make test"]
+fn a_second_machine_runs_pods_and_serves_what_others_run() {
+    let mut cluster = with_account();
+    cluster.add();
+    cluster.kubectl(&[
+        "wait",
+        "nodes",
+        "--all",
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ]);
+    let ranges = cluster.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].spec.podCIDR}"]);
+    assert_eq!(ranges, "10.244.0.0/24 10.244.1.0/24");
+    let served = set(
+        pod("served", "machine-2", &serve("from the second")),
+        "/spec/hostNetwork",
+        &json!(true),
+    );
+    cluster.apply(&set(
+        served,
+        "/metadata/labels",
+        &json!({ "app": "served" }),
+    ));
+    cluster.kubectl(&[
+        "wait",
+        "pod/served",
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ]);
+    cluster.kubectl(&["expose", "pod", "served", "--port=80"]);
+    let ip = cluster.kubectl(&[
+        "get",
+        "service",
+        "served",
+        "-o",
+        "jsonpath={.spec.clusterIP}",
+    ]);
+    let url = format!("http://{ip}/");
+    for machine in &cluster.machines {
+        assert_eventually!(
+            60,
+            machine.curl(&[&url]) == Ok("from the second\n".to_owned()),
+            "{:?}",
+            machine.curl(&[&url])
+        );
+    }
+    let said = cluster.kubectl(&["exec", "served", "--", "echo", "hello"]);
+    assert_eq!(said, "hello\n");
 }

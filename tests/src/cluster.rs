@@ -4,9 +4,16 @@
 use crate::namespace::Namespace;
 use crate::node::Node;
 use crate::requires;
+use keelson_bootstrap::cluster::credentials::{Authority, credentials};
+use keelson_bootstrap::cluster::issue::{Pair, Signer};
+use keelson_bootstrap::cluster::kubeconfig::{Proof, kubeconfig};
+use keelson_bootstrap::cluster::{Cluster as Facts, Role};
+use keelson_bootstrap::layout::Layout;
 use serde_json::Value;
+use std::fs;
 use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A switch that machines are plugged into.
 pub struct Lan {
@@ -105,6 +112,65 @@ impl Cluster {
         Self {
             machines: vec![first],
             lan,
+        }
+    }
+
+    /// Adds a machine, `machine-N`, whose certificate the first one's authority issued. Its image
+    /// of test pods is there too.
+    ///
+    /// # Panics
+    /// When it does not come up; the message holds what it printed.
+    pub fn add(&mut self) -> &Node {
+        let number = u8::try_from(self.machines.len() + 1).expect("a handful of machines");
+        let name = format!("machine-{number}");
+        let node = Node::prepare_for(&["--node-name", &name]);
+        self.lan.plug(node.namespace(), number);
+        self.give_identity(&node.layout, &name, number);
+        node.start_prepared();
+        self.machines.push(node);
+        self.machines.last().expect("just pushed")
+    }
+
+    /// What a machine has once it has joined.
+    fn give_identity(&self, layout: &Layout, name: &str, number: u8) {
+        let first = &self.first().layout;
+        let read = |file: &str| fs::read_to_string(first.pki().join(file)).expect("the authority");
+        let (certificate, key) = (read("ca.crt"), read("ca.key"));
+        let authority = Pair { certificate, key };
+        let kept = fs::read(first.cluster_facts()).expect("the cluster's facts");
+        let kept: Facts = serde_json::from_slice(&kept).expect("the cluster's facts");
+        let facts = Facts {
+            role: Role::Worker {
+                server: kept.server(),
+            },
+            node: name.to_owned(),
+            address: address(number).into(),
+            ..kept
+        };
+        let wanted = credentials(&facts)
+            .into_iter()
+            .find(|one| one.name == "kubelet")
+            .expect("a kubelet's");
+        let signer = Signer::new(Authority::Cluster, &authority).expect("the authority");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let pair = signer.issue(&wanted, now.expect("it is later than 1970").as_secs());
+        let pair = pair.expect("a certificate");
+        let pem = layout.kubelet_client();
+        let config = kubeconfig(
+            &facts.server(),
+            &authority.certificate,
+            &wanted.user,
+            Proof::File(&pem),
+        );
+        let facts = serde_json::to_string(&facts).expect("facts");
+        for (path, text) in [
+            (layout.pki().join("ca.crt"), authority.certificate),
+            (layout.kubeconfig("kubelet"), config),
+            (pem.clone(), pair.certificate + &pair.key),
+            (layout.cluster_facts(), facts),
+        ] {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
+            fs::write(&path, text).expect("a file of the joined node");
         }
     }
 
