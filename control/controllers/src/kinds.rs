@@ -10,20 +10,28 @@ use keelson_client::index::Index;
 use serde::{Deserialize, Serialize};
 
 pub mod condition;
+pub mod controller_revision;
+pub mod cron_job;
+pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod job;
 pub mod namespace;
 pub mod node;
 pub mod node_lease;
+pub mod persistent_volume_claim;
 pub mod pod;
 pub mod replica_set;
 pub mod root_ca_map;
 pub mod service;
 pub mod service_account;
+pub mod stateful_set;
 pub mod template;
 
 pub use condition::Condition;
+pub use controller_revision::ControllerRevision;
+pub use cron_job::CronJob;
+pub use daemon_set::DaemonSet;
 pub use deployment::Deployment;
 pub use endpoint_slice::EndpointSlice;
 pub use job::Job;
@@ -31,11 +39,13 @@ pub use keelson_client::Object;
 pub use namespace::Namespace;
 pub use node::Node;
 pub use node_lease::NodeLease;
+pub use persistent_volume_claim::PersistentVolumeClaim;
 pub use pod::Pod;
 pub use replica_set::{ReplicaSet, ReplicationController};
 pub use root_ca_map::RootCaMap;
 pub use service::Service;
 pub use service_account::ServiceAccount;
+pub use stateful_set::StatefulSet;
 pub use template::Template;
 
 /// Labels or annotations.

@@ -9,7 +9,11 @@ use crate::{
 /// All controllers, in the order in which they start.
 pub const CONTROLLERS: &[Registration] = &[
     crate::deployment::REGISTRATION,
+    crate::daemon_set::REGISTRATION,
+    crate::stateful_set::REGISTRATION,
     crate::job::REGISTRATION,
+    crate::cron_job::REGISTRATION,
+    crate::ttl_after_finished::REGISTRATION,
     service_account::REGISTRATION,
     root_ca_publisher::REGISTRATION,
     replica_set::REGISTRATION,
