@@ -13,6 +13,7 @@ pub mod policy;
 pub mod rbac;
 mod selector;
 pub mod services;
+pub mod status;
 pub mod storage;
 pub mod volumes;
 pub mod workloads;

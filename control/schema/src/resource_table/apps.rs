@@ -23,6 +23,7 @@ pub(super) fn rows() -> Vec<Resource> {
             .columns(columns::workloads::CONTROLLER_REVISION),
         Resource::namespaced(APPS, "DaemonSet", "daemonsets")
             .validate(validate::workloads::daemon_set)
+            .status_rules(validate::status::daemon_set)
             .change(validate::workloads::selector_change)
             .columns(columns::workloads::DAEMON_SET)
             .defaults(apps::daemon_set)
@@ -32,6 +33,7 @@ pub(super) fn rows() -> Vec<Resource> {
             .strategy(COUNTED),
         Resource::namespaced(APPS, "Deployment", "deployments")
             .validate(validate::workloads::deployment)
+            .status_rules(validate::status::deployment)
             .change(validate::workloads::selector_change)
             .columns(columns::workloads::DEPLOYMENT)
             .defaults(apps::deployment)
@@ -45,6 +47,7 @@ pub(super) fn rows() -> Vec<Resource> {
             }),
         Resource::namespaced(APPS, "ReplicaSet", "replicasets")
             .validate(validate::workloads::replica_set)
+            .status_rules(validate::status::replica_set)
             .change(validate::workloads::selector_change)
             .columns(columns::workloads::REPLICA_SET)
             .defaults(apps::replica_set)
@@ -56,6 +59,7 @@ pub(super) fn rows() -> Vec<Resource> {
             .strategy(COUNTED),
         Resource::namespaced(APPS, "StatefulSet", "statefulsets")
             .validate(validate::workloads::stateful_set)
+            .status_rules(validate::status::stateful_set)
             .change(validate::workloads::stateful_set_change)
             .columns(columns::workloads::STATEFUL_SET)
             .defaults(apps::stateful_set)
@@ -82,6 +86,7 @@ fn batch() -> Vec<Resource> {
             .strategy(COUNTED),
         Resource::namespaced(BATCH, "Job", "jobs")
             .validate(validate::jobs::job)
+            .status_rules(validate::status::job)
             .prepare(crate::prepare::job)
             .change(validate::jobs::job_change)
             .columns(columns::workloads::JOB)
@@ -101,6 +106,7 @@ fn autoscaling() -> Vec<Resource> {
             "horizontalpodautoscalers",
         )
         .validate(validate::workloads::autoscaler)
+        .status_rules(validate::status::autoscaler)
         .columns(columns::workloads::AUTOSCALER)
         .short(&["hpa"])
         .categories(&["all"])

@@ -23,6 +23,7 @@ pub(super) fn rows() -> Vec<Resource> {
 fn pods() -> Resource {
     Resource::namespaced(V1, "Pod", "pods")
         .validate(validate::core::pod)
+        .status_rules(validate::status::pod)
         .prepare(crate::prepare::pod)
         .change(validate::core::pod_change)
         .columns(columns::pods::POD)
@@ -63,6 +64,7 @@ fn pods() -> Resource {
 fn nodes() -> Resource {
     Resource::cluster(V1, "Node", "nodes")
         .validate(validate::core::node)
+        .status_rules(validate::status::node)
         .change(validate::core::node_change)
         .columns(columns::pods::NODE)
         .defaults(core::node)
@@ -79,6 +81,7 @@ fn nodes() -> Resource {
 fn namespaces() -> Resource {
     use super::Verb::{Create, Delete, Get, List, Patch, Update, Watch};
     Resource::cluster(V1, "Namespace", "namespaces")
+        .status_rules(validate::status::namespace)
         .columns(columns::pods::NAMESPACE)
         .defaults(core::namespace)
         .prepare_change(crate::prepare::namespace_change)
@@ -98,6 +101,7 @@ fn namespaces() -> Resource {
 fn services() -> Resource {
     Resource::namespaced(V1, "Service", "services")
         .validate(validate::services::service)
+        .status_rules(validate::status::service)
         .change(validate::services::service_change)
         .columns(columns::network::SERVICE)
         .defaults(core::service)
@@ -264,6 +268,7 @@ fn oddities() -> Vec<Resource> {
             }),
         Resource::namespaced(V1, "ReplicationController", "replicationcontrollers")
             .validate(validate::workloads::replication_controller)
+            .status_rules(validate::status::replica_set)
             .columns(columns::workloads::REPLICATION_CONTROLLER)
             .defaults(core::replication_controller)
             .short(&["rc"])

@@ -23,6 +23,7 @@ pub(super) fn rows() -> Vec<Resource> {
             .strategy(COUNTED),
         Resource::namespaced(NETWORKING, "Ingress", "ingresses")
             .validate(validate::network::ingress)
+            .status_rules(validate::status::balanced)
             .columns(columns::network::INGRESS)
             .short(&["ing"])
             .status()
@@ -53,6 +54,7 @@ pub(super) fn rows() -> Vec<Resource> {
             "poddisruptionbudgets",
         )
         .validate(validate::workloads::disruption_budget)
+        .status_rules(validate::status::disruption_budget)
         .columns(columns::workloads::DISRUPTION_BUDGET)
         .short(&["pdb"])
         .status()

@@ -268,6 +268,7 @@ impl Resource {
                 defaults: hooks.defaults,
                 validate: hooks.validate,
                 validate_update: hooks.validate_update,
+                validate_status: hooks.validate_status,
                 prepare_create: hooks.prepare_create,
                 prepare_update: hooks.prepare_update,
                 ..strategy
@@ -293,6 +294,11 @@ impl Resource {
 
     pub(super) fn change(mut self, change: fn(&Value, &Value, &mut ErrorList)) -> Self {
         self.strategy.validate_update = change;
+        self
+    }
+
+    pub(super) fn status_rules(mut self, judge: fn(&Value, &Value, &mut ErrorList)) -> Self {
+        self.strategy.validate_status = judge;
         self
     }
 
