@@ -22,7 +22,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keelson_client::kubeconfig::KubeconfigError;
 use keelson_cri::containerd::Problem;
 use keelson_cri::values::CgroupDriver;
 use keelson_cri::{Client, CriError, Endpoint};
@@ -41,6 +40,7 @@ use crate::cgroup::{self, CgroupError};
 use crate::checkpoint::{CheckpointError, Store};
 use crate::config::Config;
 use crate::footprint;
+use crate::join::certificates::AccessError;
 use crate::join::{self, Cluster};
 use crate::journal::{Journal, Kind};
 use crate::node::Node;
@@ -76,7 +76,7 @@ pub enum AgentError {
     Refused(#[from] process::Refusal),
     /// The kubeconfig can't be used.
     #[error(transparent)]
-    Cluster(#[from] KubeconfigError),
+    Cluster(#[from] AccessError),
     /// A server can't be opened.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -109,26 +109,12 @@ pub async fn run(
     for refused in process::settle(&config.kubelet) {
         tracing::warn!("{refused}");
     }
-    let cluster = Cluster::open(&config)?;
     let store = Arc::new(Store::open(&config.options.state_dir)?);
-    let journal = Arc::new(Journal::default());
-    let cri = client(&config)?;
     let mut stop = std::pin::pin!(stop);
-    // The runtime may not be there for long: stopping must not wait for it.
-    let (node, cgroups) = tokio::select! {
+    // Cluster and runtime may not be there for long: stopping must not wait for them.
+    let (cluster, shared) = tokio::select! {
         () = &mut stop => return Ok(()),
-        found = look_around(&config, &cri) => found?,
-    };
-    start::describe(&node, cgroups.version());
-    let user_namespaces = user_namespaces(&config, &node, &journal)?;
-    let shared = Shared {
-        records: restore(&store, &journal)?,
-        config,
-        cri,
-        node,
-        cgroups,
-        user_namespaces,
-        journal,
+        opened = open(config, &store) => opened?,
     };
     let saver = Saver::new(store.clone());
     let (turned, turned_at) = watch::channel(clock::mono());
@@ -186,6 +172,25 @@ pub async fn run(
     Ok(())
 }
 
+/// Opens what the agent's parts share, and the way to the cluster.
+async fn open(config: Config, store: &Store) -> Result<(Option<Cluster>, Shared), AgentError> {
+    let journal = Arc::new(Journal::default());
+    let cri = client(&config)?;
+    let (cluster, node, cgroups) = look_around(&config, &cri).await?;
+    start::describe(&node, cgroups.version());
+    let user_namespaces = user_namespaces(&config, &node, &journal)?;
+    let shared = Shared {
+        records: restore(store, &journal)?,
+        config,
+        cri,
+        node,
+        cgroups,
+        user_namespaces,
+        journal,
+    };
+    Ok((cluster, shared))
+}
+
 /// Ends streaming sessions and lets the servers and the log rotation end by themselves, for a
 /// moment.
 async fn drain(mut tasks: JoinSet<()>, streaming: &Streaming, shutdown: &CancellationToken) {
@@ -197,6 +202,14 @@ async fn drain(mut tasks: JoinSet<()>, streaming: &Streaming, shutdown: &Cancell
     if tokio::time::timeout(DRAIN, all).await.is_err() {
         tasks.shutdown().await;
     }
+}
+
+fn node_name(config: &Config) -> Result<String, AgentError> {
+    let asked = config.options.hostname_override.as_deref();
+    discover::node_name(asked).map_err(|source| AgentError::Machine {
+        step: "read the host name",
+        source,
+    })
 }
 
 /// Starts the sources of pods and, in a cluster, the reports to it.
@@ -229,14 +242,16 @@ fn client(config: &Config) -> Result<Client, CriError> {
     })
 }
 
-/// Waits for the runtime, finds out what this node is and opens its cgroup tree.
+/// Opens the way to the cluster, waits for the runtime, finds out what this node is and opens its
+/// cgroup tree.
 async fn look_around(
     config: &Config,
     cri: &Client,
-) -> Result<(Arc<Node>, Arc<cgroup::Manager>), AgentError> {
+) -> Result<(Option<Cluster>, Arc<Node>, Arc<cgroup::Manager>), AgentError> {
+    let cluster = Cluster::open(config, &node_name(config)?).await?;
     let node = describe_node(config, cri).await?;
     let cgroups = cgroups(config, cri, &node).await?;
-    Ok((Arc::new(node), Arc::new(cgroups)))
+    Ok((cluster, Arc::new(node), Arc::new(cgroups)))
 }
 
 async fn describe_node(config: &Config, cri: &Client) -> Result<Node, AgentError> {
@@ -255,8 +270,7 @@ async fn describe_node(config: &Config, cri: &Client) -> Result<Node, AgentError
         .find(|handler| handler.name.is_empty());
     let found = Found {
         machine: discover::machine().map_err(at("read /proc/meminfo"))?,
-        name: discover::node_name(config.options.hostname_override.as_deref())
-            .map_err(at("read the host name"))?,
+        name: node_name(config)?,
         ips: discover::node_ips(&config.options.node_ip),
         resolv,
         runtime: version.name,

@@ -180,13 +180,13 @@ impl Executor {
             _ => return Ok(()),
         };
         if let (Some(source), PodOrigin::Api) = (&self.objects, &job.origin) {
-            let failed = |error| Failure::new(reason, error);
-            let gathered = source.gather(&job.uid, &job.pod).await;
-            job.objects = gathered.map_err(failed)?;
-            if matches!(job.action, Action::StartContainer { .. }) {
-                let variables = source.service_variables(&job.pod).await;
-                job.objects.service_variables = variables.map_err(failed)?;
-            }
+            let gathered = match job.action {
+                Action::StartContainer { .. } => {
+                    source.gather_for_container(&job.uid, &job.pod).await
+                }
+                _ => source.gather(&job.uid, &job.pod).await,
+            };
+            job.objects = gathered.map_err(|error| Failure::new(reason, error))?;
         }
         Ok(())
     }

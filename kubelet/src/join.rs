@@ -4,11 +4,13 @@
 //! Pure: [`node_object`], [`mirror`], [`status_patch`], [`api_pods`]. The rest carries out.
 
 pub mod api_pods;
+pub mod certificates;
 pub mod facts;
 #[cfg(test)]
 pub(crate) mod fake_api;
 pub mod follow;
 pub mod heartbeat;
+pub mod kept_objects;
 pub mod mirror;
 pub mod node_object;
 pub mod objects;
@@ -18,13 +20,14 @@ pub mod services;
 pub mod status_patch;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
 use keelson_client::cache::{Reflector, Writer, reflect};
 use keelson_client::events::Recorder;
-use keelson_client::kubeconfig::{Config as Access, KubeconfigError};
+use keelson_client::kubeconfig::Pem;
 use keelson_client::{Client, Resource, Store};
 use keelson_cri::Client as Runtime;
 use tokio::sync::{mpsc, watch};
@@ -41,6 +44,9 @@ use crate::node::Node;
 use crate::observe::clock;
 use crate::pod_source::SourceSnapshot;
 use api_pods::ApiPod;
+use certificates::AccessError;
+use certificates::enrol::Wish;
+use certificates::keeper::Keeper;
 
 /// A cluster that this node is to be part of.
 #[derive(Debug)]
@@ -48,6 +54,8 @@ pub struct Cluster {
     client: Client,
     services: Writer<services::Service>,
     objects: objects::ObjectSource,
+    /// The client's certificate is ours to renew.
+    rotating: bool,
 }
 
 /// What joining needs of the agent.
@@ -81,21 +89,35 @@ pub struct Joined {
 }
 
 impl Cluster {
-    /// Reads the kubeconfig, where one is given; connects later.
+    /// Reads the kubeconfig, where one is given; connects later. Where the node has no certificate
+    /// and may ask for one, it waits until it has it.
     ///
     /// # Errors
     /// It cannot be used.
-    pub fn open(config: &Config) -> Result<Option<Self>, KubeconfigError> {
+    pub async fn open(config: &Config, node: &str) -> Result<Option<Self>, AccessError> {
         let Some(path) = &config.options.kubeconfig else {
             return Ok(None);
         };
-        let client = Client::new(&Access::from_file(path)?, "kubelet")?;
+        let access = certificates::access(config, path, node).await?;
+        let shown = access
+            .certificate
+            .as_ref()
+            .map(|(certificate, _)| certificate);
+        let ours = Pem::File(certificates::client_store(config).current());
+        let rotating = config.kubelet.rotate_certificates && shown == Some(&ours);
+        let client = Client::new(&access, "kubelet")?;
         let (known_services, services) = Store::new(Vec::new());
-        let objects = objects::ObjectSource::new(client.clone(), known_services);
+        let objects = {
+            let run = config.options.status_socket.parent();
+            let folder = run.unwrap_or(Path::new("/run/keelson")).join("objects");
+            let kept = kept_objects::KeptObjects::new(&folder);
+            objects::ObjectSource::new(client.clone(), known_services, kept)
+        };
         Ok(Some(Self {
             client,
             services,
             objects,
+            rotating,
         }))
     }
 
@@ -167,6 +189,20 @@ impl Cluster {
             outdated: parts.outdated,
         };
         tasks.spawn(follower.run(parts.changes, stop.clone()));
+        let (trouble, certificate) = watch::channel(None);
+        let store = certificates::client_store(parts.config);
+        if self.rotating {
+            let wish = Wish::client(name);
+            let keeper = Keeper::new(self.client.clone(), wish, store, trouble);
+            tasks.spawn(keeper.run(stop.clone()));
+        }
+        if kubelet.server_tls_bootstrap {
+            let wish = Wish::server(name, &parts.node.ips);
+            let store = certificates::server_store(parts.config);
+            let told = watch::Sender::new(None);
+            let keeper = Keeper::new(self.client.clone(), wish, store, told);
+            tasks.spawn(keeper.run(stop.clone()));
+        }
         let (uid, known_uid) = watch::channel(None);
         let seconds = |count: i32| Duration::from_secs(u64::try_from(count).unwrap_or(0));
         let facts = facts::Facts {
@@ -174,6 +210,7 @@ impl Cluster {
             setting: setting(parts.config, parts.node),
             most_images: kubelet.node_status_max_images,
             conditions: parts.conditions,
+            certificate,
         };
         let registrar = register::Registrar {
             client: self.client.clone(),

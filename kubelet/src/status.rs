@@ -15,7 +15,7 @@ use keelson_api::qos;
 use crate::model::memory::Outcome;
 use crate::model::{Life, Now, ObservedPod, PodMemory, PodSpec};
 
-pub use conditions::truths;
+pub use conditions::{is_ours, truths};
 
 /// What the status of a pod says about its node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

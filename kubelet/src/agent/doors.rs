@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::shared::Shared;
 use super::start;
 use crate::config::Config;
+use crate::join::certificates::{self, ServingError};
 use crate::node::Node;
 use crate::serve::access::{Access, UnsupportedAccess};
 use crate::serve::handle::{Offer, Services};
@@ -38,6 +39,9 @@ pub enum DoorError {
     /// The certificate can't be made.
     #[error(transparent)]
     SelfSigned(#[from] SelfSignedError),
+    /// There is no certificate until the cluster has signed one.
+    #[error(transparent)]
+    Serving(#[from] ServingError),
     /// A cipher suite or version can't be had.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -113,7 +117,7 @@ pub async fn open(
         listeners.push(Listener::Health(server::listen(at).await?));
     }
     if kubelet.enable_server {
-        listeners.push(secure(config, node).await?);
+        listeners.push(secure(config, node, apiserver.is_some()).await?);
         if kubelet.read_only_port != 0 {
             let port = ("readOnlyPort", kubelet.read_only_port);
             let at = address(("address", &kubelet.address), port)?;
@@ -136,7 +140,7 @@ fn access(shared: &Shared, apiserver: Option<&Client>) -> Result<Access, Unsuppo
     }
 }
 
-async fn secure(config: &Config, node: &Node) -> Result<Listener, DoorError> {
+async fn secure(config: &Config, node: &Node, in_cluster: bool) -> Result<Listener, DoorError> {
     let kubelet = &config.kubelet;
     let client_ca = path(&kubelet.authentication.x509.client_ca_file);
     let files = match (
@@ -148,6 +152,9 @@ async fn secure(config: &Config, node: &Node) -> Result<Listener, DoorError> {
             key,
             client_ca,
         },
+        _ if in_cluster && kubelet.server_tls_bootstrap => {
+            certificates::serving_files(config, &node.name, &node.ips, client_ca)?
+        }
         _ => self_signed::ensure(&config.options.cert_dir, &node.name, &node.ips, client_ca)?,
     };
     let policy = TlsPolicy::parse(&kubelet.tls_min_version, &kubelet.tls_cipher_suites)?;

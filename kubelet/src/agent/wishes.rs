@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pod_loop::PodLoop;
-use crate::join::api_pods::differ;
+use crate::join::api_pods::{differ, gates_differ};
 use crate::model::memory::{Life, Termination};
 use crate::model::{DesiredPod, PodOrigin, PodSpec, PodUid};
 use crate::observe::clock;
@@ -27,7 +27,14 @@ impl PodLoop {
         let Some(record) = records.get_mut(&desired.uid) else {
             return;
         };
-        if Arc::ptr_eq(&record.pod, &desired.pod) || !differ(&record.pod, &desired.pod) {
+        if Arc::ptr_eq(&record.pod, &desired.pod) {
+            return;
+        }
+        if !differ(&record.pod, &desired.pod) {
+            if gates_differ(&record.pod, &desired.pod) {
+                record.pod = desired.pod.clone();
+                self.dirty.insert(desired.uid.clone());
+            }
             return;
         }
         record.pod = desired.pod.clone();

@@ -43,8 +43,8 @@ pub const TABLE: [(&str, Support); 125] = [
         NotYet("rustls' default groups are offered"),
     ),
     ("tlsMinVersion", Honoured),
-    ("rotateCertificates", NotYet(NO_API)),
-    ("serverTLSBootstrap", NotYet(NO_API)),
+    ("rotateCertificates", Honoured),
+    ("serverTLSBootstrap", Honoured),
     ("authentication", Honoured),
     ("authorization", Honoured),
     (

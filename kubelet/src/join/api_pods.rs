@@ -97,6 +97,21 @@ pub fn differ(known: &Pod, new: &Pod) -> bool {
         || a.generation != b.generation
 }
 
+/// Whether a readiness gate of the pod opened or closed between the two.
+#[must_use]
+pub fn gates_differ(known: &Pod, new: &Pod) -> bool {
+    let gates = new.spec.iter().flat_map(|spec| &spec.readiness_gates);
+    let state = |pod: &Pod, type_: &str| {
+        let conditions = pod.status.iter().flat_map(|status| &status.conditions);
+        let mut named = conditions.flatten().filter(|found| found.type_ == type_);
+        named.next().map(|found| found.status.clone())
+    };
+    gates.flatten().any(|gate| {
+        let type_ = &gate.condition_type;
+        state(known, type_) != state(new, type_)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -141,6 +156,22 @@ mod tests {
             json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),
             false,
         );
+    }
+
+    #[test]
+    fn a_readiness_gate_is_heard_of() {
+        let with = |status: &str| {
+            pod(
+                json!({"spec": {"containers": [], "readinessGates": [{"conditionType": "g"}]},
+                "status": {"conditions": [{"type": "g", "status": status},
+                    {"type": "Ready", "status": status}]}}),
+            )
+        };
+        let without = pod(json!({"spec": {"containers": []},
+            "status": {"conditions": [{"type": "g", "status": "True"}]}}));
+        assert!(gates_differ(&with("False").0, &with("True").0));
+        assert!(!gates_differ(&with("True").0, &with("True").0));
+        assert!(!gates_differ(&with("False").0, &without.0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 use keelson_cri::Client;
+use tokio::sync::watch;
 
 use super::node_object::{Found, Setting};
 use crate::agent::pressure::Conditions;
@@ -23,6 +24,8 @@ pub struct Facts {
     pub most_images: i32,
     /// What runs low.
     pub conditions: Conditions,
+    /// What is wrong with the client's certificate.
+    pub certificate: watch::Receiver<Option<String>>,
 }
 
 impl Facts {
@@ -44,6 +47,7 @@ impl Facts {
             runtime,
             images,
             pressure: self.conditions.borrow().clone(),
+            certificate: self.certificate.borrow().clone(),
         }
     }
 }

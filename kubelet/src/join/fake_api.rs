@@ -18,7 +18,7 @@ use keelson_client::kubeconfig::Config;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Value, json};
@@ -92,8 +92,44 @@ pub fn watch_of(objects: &[Value]) -> (mpsc::Sender<Value>, Reply) {
     (sender, Reply::Stream(lines))
 }
 
+/// Who vouches for the server and its clients.
+pub struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new() -> Arc<Self> {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        Arc::new(Self { pem, issuer })
+    }
+
+    /// Certificate and key of the node, made so long ago and good for so long from now.
+    pub fn pair(&self, ago: Duration, left: Duration) -> String {
+        let key = KeyPair::generate().unwrap();
+        let mut params = named("system:node:n");
+        let now = std::time::SystemTime::now();
+        params.not_before = (now - ago).into();
+        params.not_after = (now + left).into();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        certificate.pem() + &key.serialize_pem()
+    }
+
+    /// Signs a request for a certificate, good for that long.
+    pub fn sign(&self, request: &str, good_for: Duration) -> String {
+        sign(&self.issuer, request, good_for)
+    }
+}
+
 /// The server; it ends when it is dropped.
 pub struct FakeApi {
+    /// Who vouches for it.
+    pub authority: Arc<Authority>,
     place: TempDir,
     port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -106,15 +142,18 @@ type Answer = Arc<dyn Fn(&Seen) -> Reply + Send + Sync>;
 impl FakeApi {
     /// Starts one that answers so.
     pub async fn start(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_by(Authority::new(), answer).await
+    }
+
+    /// The same under an authority that the answers may use.
+    pub async fn start_by(
+        authority: Arc<Authority>,
+        answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = params.self_signed(&key).unwrap();
-        std::fs::write(place.path().join("ca.pem"), ca.pem()).unwrap();
-        let issuer = Issuer::new(params, key);
-        write_identity(&place, &issuer, "server", "server");
-        write_identity(&place, &issuer, "client", "system:node:n");
+        std::fs::write(place.path().join("ca.pem"), &authority.pem).unwrap();
+        write_identity(&place, &authority.issuer, "server", "server");
+        write_identity(&place, &authority.issuer, "client", "system:node:n");
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -127,6 +166,7 @@ impl FakeApi {
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, acceptor(&place), served));
         Self {
+            authority,
             place,
             port,
             seen,
@@ -199,6 +239,33 @@ impl FakeApi {
             panic!("it was not asked that, only {lines:#?}")
         })
     }
+}
+
+/// The key of a request for a certificate: a point of P-256, as rcgen makes them.
+struct Point(Vec<u8>);
+
+impl rcgen::PublicKeyData for Point {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+/// Signs a request for a certificate with the name of the node.
+fn sign(issuer: &Issuer<'_, KeyPair>, request: &str, good_for: Duration) -> String {
+    let request = CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).unwrap();
+    let begin: &[u8] = &[0x03, 0x42, 0x00, 0x04];
+    let mut windows = request.windows(begin.len());
+    let at = windows.position(|window| window == begin).unwrap() + 3;
+    let mut params = named("system:node:n");
+    let now = std::time::SystemTime::now();
+    params.not_before = (now - Duration::from_secs(1)).into();
+    params.not_after = (now + good_for).into();
+    let key = Point(request[at..at + 65].to_vec());
+    params.signed_by(&key, issuer).unwrap().pem()
 }
 
 fn named(common_name: &str) -> CertificateParams {

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 
 use crate::evict::Condition;
 
+/// The condition of a node whose client certificate ends soon.
+const EXPIRING: &str = "ClientCertificateExpiring";
 /// Names of one image that are told, at most.
 const NAMES_PER_IMAGE: usize = 5;
 const ATTACH: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
@@ -66,6 +68,8 @@ pub struct Found {
     pub images: Vec<Image>,
     /// What runs low.
     pub pressure: BTreeSet<Condition>,
+    /// What is wrong with the client's certificate.
+    pub certificate: Option<String>,
 }
 
 /// What the node says when it registers.
@@ -210,7 +214,24 @@ fn conditions(found: &Found, before: &[NodeCondition], now: Timestamp) -> Vec<No
                 condition(type_, "False", enough, words.0, before, now)
             }
         });
-    pressures.chain([ready]).collect()
+    let certificate = expiring(found, before, now);
+    pressures.chain(certificate).chain([ready]).collect()
+}
+
+/// Told of when the certificate was not renewed in time, and until that is over.
+fn expiring(found: &Found, before: &[NodeCondition], now: Timestamp) -> Option<NodeCondition> {
+    let told = before.iter().any(|known| known.type_ == EXPIRING);
+    match &found.certificate {
+        Some(trouble) => {
+            let reason = "CertificateNotRenewed";
+            Some(condition(EXPIRING, "True", reason, trouble, before, now))
+        }
+        None => told.then(|| {
+            let text = "the client certificate was renewed";
+            let reason = "CertificateRenewed";
+            condition(EXPIRING, "False", reason, text, before, now)
+        }),
+    }
 }
 
 /// Type, reasons and messages of each kind of pressure: first what is said when there is none.

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::follow::{Followed, Held, Kind, ObjectKey};
+use super::kept_objects::KeptObjects;
 use super::services::Service;
 use crate::model::PodUid;
 use crate::model::objects::{Data, Needs, Objects, TokenKey};
@@ -25,6 +26,8 @@ const RENEW_AT: f64 = 0.8;
 const OLDEST: Duration = Duration::from_secs(24 * 3600);
 /// How soon a token that could not be replaced is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// How long an answer may take: there is something else to go on with.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// How long a container waits for services to be known.
 const SERVICES_WAIT: Duration = Duration::from_secs(10);
 
@@ -39,6 +42,15 @@ pub enum GatherError {
     NoServices,
 }
 
+impl GatherError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_transient(),
+            Self::NoServices => true,
+        }
+    }
+}
+
 /// Fetches objects for pods. Clones share what they have got.
 #[derive(Clone, Debug)]
 pub struct ObjectSource {
@@ -46,6 +58,7 @@ pub struct ObjectSource {
     /// What is followed while pods show it.
     pub followed: Followed,
     services: Store<Service>,
+    kept: Arc<KeptObjects>,
     tokens: Arc<Mutex<BTreeMap<(PodUid, TokenKey), Token>>>,
 }
 
@@ -59,11 +72,13 @@ struct Token {
 }
 
 impl ObjectSource {
-    /// Asks this apiserver; services are those of the store.
+    /// Asks this apiserver; services are those of the store. What pods were given is kept in that
+    /// folder for the time that nobody answers.
     #[must_use]
-    pub fn new(client: Client, services: Store<Service>) -> Self {
+    pub fn new(client: Client, services: Store<Service>, kept: KeptObjects) -> Self {
         Self {
-            client,
+            client: client.with_limit(ANSWER_LIMIT),
+            kept: Arc::new(kept),
             followed: Followed::default(),
             services,
             tokens: Arc::default(),
@@ -75,6 +90,40 @@ impl ObjectSource {
     /// # Errors
     /// The apiserver refuses or cannot be asked.
     pub async fn gather(&self, uid: &PodUid, pod: &Pod) -> Result<Objects, GatherError> {
+        match self.fetch(uid, pod).await {
+            Ok(objects) => {
+                self.kept.keep(uid, &objects);
+                Ok(objects)
+            }
+            // The pod goes on with what it had.
+            Err(error) if error.is_transient() => self.kept.find(uid).ok_or(error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same for a container: with the variables by which it finds services.
+    ///
+    /// # Errors
+    /// The apiserver refuses or cannot be asked, or services are not known.
+    pub async fn gather_for_container(
+        &self,
+        uid: &PodUid,
+        pod: &Pod,
+    ) -> Result<Objects, GatherError> {
+        let mut objects = self.gather(uid, pod).await?;
+        match self.service_variables(pod).await {
+            Ok(variables) => objects.service_variables = variables,
+            Err(error) => {
+                let known = self.kept.variables(uid).ok_or(error)?;
+                objects.service_variables = known;
+                return Ok(objects);
+            }
+        }
+        self.kept.keep(uid, &objects);
+        Ok(objects)
+    }
+
+    async fn fetch(&self, uid: &PodUid, pod: &Pod) -> Result<Objects, GatherError> {
         let namespace = namespace(pod);
         let needs = Needs::of(pod);
         let mut objects = Objects {
@@ -98,11 +147,7 @@ impl ObjectSource {
         Ok(objects)
     }
 
-    /// The variables by which containers of the pod find services.
-    ///
-    /// # Errors
-    /// Services are not known yet.
-    pub async fn service_variables(&self, pod: &Pod) -> Result<Vec<(String, String)>, GatherError> {
+    async fn service_variables(&self, pod: &Pod) -> Result<Vec<(String, String)>, GatherError> {
         let synced = tokio::time::timeout(SERVICES_WAIT, self.services.synced());
         synced.await.map_err(|_| GatherError::NoServices)?;
         let links = pod.spec.as_ref().and_then(|spec| spec.enable_service_links);
@@ -150,8 +195,9 @@ impl ObjectSource {
         }
     }
 
-    /// Forgets the tokens of pods that are gone.
+    /// Forgets what pods that are gone were given.
     pub fn forget(&self, is_here: impl Fn(&PodUid) -> bool) {
+        self.kept.forget(&is_here);
         self.tokens.lock().retain(|(uid, _), _| is_here(uid));
     }
 

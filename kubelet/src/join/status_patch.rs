@@ -6,6 +6,8 @@
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Map, Value, json};
 
+use crate::status::is_ours;
+
 /// Lists of a pod's status that are merged by a key.
 const KEYED: [(&str, &str); 3] = [("conditions", "type"), ("podIPs", "ip"), ("hostIPs", "ip")];
 /// Fields of a pod's status that others write.
@@ -21,7 +23,11 @@ const FOREIGN: [&str; 4] = [
 #[must_use]
 pub fn patch(api: &Pod, ours: &PodStatus) -> Option<Value> {
     let has = object(serde_json::to_value(&api.status).unwrap_or_default());
-    let wants = object(serde_json::to_value(ours).unwrap_or_default());
+    let mut wants = object(serde_json::to_value(ours).unwrap_or_default());
+    if let Some(Value::Array(conditions)) = wants.get_mut("conditions") {
+        // What we know of others' may be old.
+        conditions.retain(|condition| condition["type"].as_str().is_some_and(is_ours));
+    }
     let mut status = Map::new();
     for (field, value) in &wants {
         let old = has.get(field).unwrap_or(&Value::Null);
@@ -141,6 +147,11 @@ mod tests {
             json!({"conditions": [gate, scheduled]}),
             json!({"conditions": [{"type": "PodScheduled", "status": "True",
                 "lastTransitionTime": "2026-01-01T00:00:00Z"}]}),
+            None,
+        );
+        check(
+            json!({"conditions": [gate, scheduled]}),
+            json!({"conditions": [{"type": "example.com/gate", "status": "False"}, scheduled]}),
             None,
         );
         let ready = json!({"type": "Ready", "status": "False"});

@@ -173,7 +173,7 @@ async fn join() -> JoinedNode {
     let (outdated, _told) = mpsc::channel(8);
     let journal = Arc::default();
     let (_wanted, wanted) = watch::channel(Some(Arc::new(Vec::new())));
-    let cluster = Cluster::open(&config).unwrap().unwrap();
+    let cluster = Cluster::open(&config, "n").await.unwrap().unwrap();
     let parts = Parts {
         config: &config,
         node: &node,

@@ -27,6 +27,12 @@ const OURS: [&str; 6] = [
     DISRUPTION,
 ];
 
+/// Whether the kubelet writes the condition of that type; all others are somebody else's.
+#[must_use]
+pub fn is_ours(type_: &str) -> bool {
+    OURS.contains(&type_)
+}
+
 /// Which of the conditions that change hold now. The reconciler records when each changed.
 #[must_use]
 pub fn truths(

@@ -39,6 +39,7 @@ struct Scene {
     changes: watch::Sender<u64>,
     outdated: mpsc::Receiver<PodUid>,
     _tasks: JoinSet<()>,
+    _place: tempfile::TempDir,
 }
 
 impl Scene {
@@ -47,7 +48,9 @@ impl Scene {
         let opened = watches.clone();
         let api = FakeApi::start(move |seen| answer(seen, &opened, immutable)).await;
         let (records, (services, _writer)) = (Records::default(), Store::new(Vec::new()));
-        let source = ObjectSource::new(api.client(), services);
+        let place = tempfile::tempdir().unwrap();
+        let kept = crate::join::kept_objects::KeptObjects::new(place.path());
+        let source = ObjectSource::new(api.client(), services, kept);
         let (changes, changed) = watch::channel(0);
         let (sender, outdated) = mpsc::channel(8);
         let follower = Follower {
@@ -66,6 +69,7 @@ impl Scene {
             changes,
             outdated,
             _tasks: tasks,
+            _place: place,
         }
     }
 

@@ -53,6 +53,7 @@ fn found(runtime: Result<RuntimeStatus, String>) -> Found {
         runtime,
         images: Vec::new(),
         pressure: [crate::evict::Condition::DiskPressure].into(),
+        certificate: None,
     }
 }
 
@@ -121,6 +122,26 @@ fn ready_says_why_not_and_since_when() {
     let ready = condition(&third, "Ready");
     assert_eq!(ready["status"], "True");
     assert_eq!(ready["lastTransitionTime"], "2026-01-01T00:00:09Z");
+}
+
+#[test]
+fn an_old_certificate_is_told_of_until_it_is_renewed() {
+    let mut found = found(Ok(runtime(true)));
+    let state = |status: &NodeStatus| {
+        let mut all = status.conditions.iter().flatten();
+        let condition = all.find(|known| known.type_ == "ClientCertificateExpiring");
+        condition.map(|condition| condition.status.clone())
+    };
+    let told =
+        |found: &Found, before: Option<&NodeStatus>| status(&setting(), found, before, 50, at(0));
+    let good = told(&found, None);
+    assert_eq!(state(&good), None);
+    found.certificate = Some("the client certificate expires soon".into());
+    let old = told(&found, Some(&good));
+    assert_eq!(state(&old).as_deref(), Some("True"));
+    found.certificate = None;
+    let renewed = told(&found, Some(&old));
+    assert_eq!(state(&renewed).as_deref(), Some("False"));
 }
 
 #[test]
