@@ -94,7 +94,6 @@ impl ClusterFlags {
     fn cluster(&self, layout: &Layout) -> Result<Cluster, String> {
         let kept = up::kept_cluster(layout);
         let (address, node) = here(
-            layout,
             self.apiserver_advertise_address,
             self.node_name
                 .as_ref()
@@ -120,12 +119,8 @@ impl ClusterFlags {
 }
 
 /// This machine's address and name, where none are given.
-fn here(
-    layout: &Layout,
-    address: Option<IpAddr>,
-    name: Option<&String>,
-) -> Result<(IpAddr, String), String> {
-    let address = address.or_else(|| up::address_here(&layout.bridge)).ok_or(
+fn here(address: Option<IpAddr>, name: Option<&String>) -> Result<(IpAddr, String), String> {
+    let address = address.or_else(up::address_here).ok_or(
         "this machine has no address but loopback's: give it one, name one with --apiserver-advertise-address, or run a node alone with --standalone",
     )?;
     let name = name.cloned().unwrap_or_else(up::name_here);

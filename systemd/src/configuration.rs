@@ -18,6 +18,9 @@ pub struct Network {
     pub subnet: String,
     /// The IPv6 range, where the machine has IPv6.
     pub subnet6: Option<String>,
+    /// Whether whatever leaves the node takes the node's address. In a cluster the proxy sees to
+    /// it, which knows the pods of other nodes.
+    pub masquerade: bool,
 }
 
 impl Default for Network {
@@ -25,6 +28,7 @@ impl Default for Network {
         Self {
             subnet: "10.244.0.0/24".to_owned(),
             subnet6: Some("fd00:10:244::/64".to_owned()),
+            masquerade: true,
         }
     }
 }
@@ -69,7 +73,7 @@ fn bridge_plugin(layout: &Layout, network: &Network) -> Value {
         "type": "bridge",
         "bridge": layout.bridge,
         "isGateway": true,
-        "ipMasq": true,
+        "ipMasq": network.masquerade,
         "ipMasqBackend": "nftables",
         "hairpinMode": true,
         "ipam": {
@@ -98,7 +102,8 @@ pub fn kubelet(
     cluster: Option<&Cluster>,
 ) -> String {
     let mut config = alone(layout, manifests, driver);
-    if cluster.is_some() {
+    if let Some(cluster) = cluster {
+        config["clusterDNS"] = json!([cluster.dns()]);
         config["authentication"] = json!({
             "anonymous": { "enabled": false },
             "webhook": { "enabled": true },

@@ -31,6 +31,8 @@ pub struct Facts {
     pub free_bytes: u64,
     /// What the trial of bridge, veth and nftables said, where it went wrong.
     pub network: Option<String>,
+    /// Whether there is `/etc/hosts`, which containerd gives every pod a copy of.
+    pub has_hosts: bool,
     /// The OCI runtime found in `PATH`.
     pub oci_runtime: Option<String>,
 }
@@ -81,6 +83,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
         cgroups_found,
         overlay,
         oci_runtime,
+        hosts,
         ports,
         disk,
         network,
@@ -178,6 +181,16 @@ fn oci_runtime(facts: &Facts) -> Vec<Finding> {
     )
 }
 
+fn hosts(facts: &Facts) -> Vec<Finding> {
+    if facts.has_hosts {
+        return Vec::new();
+    }
+    refused(
+        "there is no /etc/hosts, which containerd copies for every pod",
+        "make one: echo '127.0.0.1 localhost' >/etc/hosts",
+    )
+}
+
 fn ports(facts: &Facts) -> Vec<Finding> {
     let one = |port: &u16| Finding::Refused {
         what: format!("TCP port {port} is taken"),
@@ -252,6 +265,7 @@ mod tests {
             controllers: "cpuset cpu io memory pids\n".to_owned(),
             filesystems: "nodev\ttmpfs\nnodev\toverlay\n\text4\n".to_owned(),
             free_bytes: u64::MAX,
+            has_hosts: true,
             oci_runtime: Some("/usr/sbin/runc".to_owned()),
             ..Facts::default()
         }
@@ -291,6 +305,10 @@ mod tests {
         check(
             |facts| facts.oci_runtime = None,
             "there is neither runc nor crun in PATH",
+        );
+        check(
+            |facts| facts.has_hosts = false,
+            "there is no /etc/hosts, which containerd copies for every pod",
         );
         check(
             |facts| facts.busy_ports.push(10250),

@@ -4,6 +4,7 @@
 use keelson_tests::assert_eventually;
 use keelson_tests::cluster::Cluster;
 use keelson_tests::node::IMAGE;
+use keelson_tests::requires;
 use keelson_tests::scenario::{serve, set};
 use serde_json::{Value, json};
 
@@ -168,4 +169,42 @@ fn a_second_machine_runs_pods_and_serves_what_others_run() {
     }
     let said = cluster.kubectl(&["exec", "served", "--", "echo", "hello"]);
     assert_eq!(said, "hello\n");
+}
+
+#[test]
+#[ignore = "needs root: make test"]
+fn the_demo_is_reached_by_name_and_heals() {
+    let cluster = with_account();
+    let node = cluster.first();
+    let containerd = requires::containerd();
+    let containerd = containerd.to_str().expect("a plain path");
+    let output = node.keelson(&["up", "--demo", "--containerd", containerd]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{failed}{}", node.logs());
+    assert!(said.contains("3 are ready again"), "{said}");
+    cluster.apply(&pod("asking", "machine-1", "exec sleep 3600"));
+    cluster.kubectl(&[
+        "wait",
+        "pod/asking",
+        "--for=condition=Ready",
+        "--timeout=60s",
+    ]);
+    let ask = [
+        "exec",
+        "asking",
+        "--",
+        "wget",
+        "-q",
+        "-O",
+        "-",
+        "http://web/",
+    ];
+    let hello = |answer: Result<String, String>| answer.is_ok_and(|page| page.contains("Hello"));
+    assert_eventually!(
+        60,
+        hello(cluster.try_kubectl(&ask)),
+        "{:?}",
+        cluster.try_kubectl(&ask)
+    );
 }

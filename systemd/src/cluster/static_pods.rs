@@ -21,7 +21,12 @@ pub const PROGRAM: &str = "/keelson";
 pub const NAMESPACE: &str = "kube-system";
 
 /// The pods' names, in the order in which they are waited for.
-pub const PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-proxy"];
+pub const PODS: [&str; 4] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+];
 
 /// The names of those that run on this machine.
 #[must_use]
@@ -65,7 +70,7 @@ pub fn needs_interpreter(program: &[u8]) -> bool {
 pub fn ports(cluster: &Cluster) -> Vec<u16> {
     let mut all = vec![parts::PROXY_HEALTH, parts::PROXY_METRICS];
     if cluster.has_control_plane() {
-        all.extend([PORT, parts::CONTROLLERS]);
+        all.extend([PORT, parts::CONTROLLERS, parts::SCHEDULER]);
     }
     all
 }
@@ -89,6 +94,7 @@ pub fn manifests(setting: &Setting<'_>) -> Vec<(&'static str, String)> {
     let parts = [
         parts::api_server(setting),
         parts::controller_manager(setting),
+        parts::scheduler(setting),
         parts::proxy(setting),
     ];
     let here = pods(setting.cluster);
@@ -278,6 +284,6 @@ mod tests {
         let renewed = Ledger([("kube-proxy".to_owned(), issued)].into());
         let (before, after) = (pods(&Ledger::default()), pods(&renewed));
         assert_eq!(before[0], after[0], "the server reads its files again");
-        assert_ne!(before[2], after[2]);
+        assert_ne!(before[3], after[3]);
     }
 }

@@ -24,6 +24,7 @@ pub fn observe(disk: &Path, ports: &[u16]) -> Facts {
             .collect(),
         free_bytes: free_bytes(disk),
         network: None,
+        has_hosts: Path::new("/etc/hosts").exists(),
         oci_runtime: in_path(&["runc", "crun"]).map(|path| path.display().to_string()),
     }
 }

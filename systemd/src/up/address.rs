@@ -10,11 +10,14 @@ pub fn name_here() -> String {
     host.nodename().to_string_lossy().trim().to_lowercase()
 }
 
-/// The address that this machine reaches others from, or any that is not loopback's or of the
-/// bridge called `except`; IPv4 alone, as the services' addresses are.
+/// What the names of our own links begin with: the pods' bridge, the DNS.
+const OURS: &str = "keelson";
+
+/// The address that this machine reaches others from, or any that is not loopback's or our own
+/// links'; IPv4 alone, as the services' addresses are.
 #[must_use]
-pub fn address_here(except: &str) -> Option<IpAddr> {
-    by_route().or_else(|| of_an_interface(except))
+pub fn address_here() -> Option<IpAddr> {
+    by_route().or_else(of_an_interface)
 }
 
 /// Connecting a datagram socket sends nothing; it makes the kernel choose a source address.
@@ -25,10 +28,10 @@ fn by_route() -> Option<IpAddr> {
     (!address.is_loopback()).then_some(address)
 }
 
-fn of_an_interface(except: &str) -> Option<IpAddr> {
+fn of_an_interface() -> Option<IpAddr> {
     getifaddrs()
         .ok()?
-        .filter(|one| one.interface_name != except)
+        .filter(|one| !one.interface_name.starts_with(OURS))
         .filter_map(|one| Some(one.address?.as_sockaddr_in()?.ip()))
         .find(|ip| !ip.is_loopback() && !ip.is_link_local())
         .map(IpAddr::from)

@@ -53,6 +53,7 @@ fn network(ranges: &[&str]) -> Option<Network> {
     Some(Network {
         subnet: (*of_family(false)?).to_owned(),
         subnet6: of_family(true).map(|range| (*range).to_owned()),
+        masquerade: false,
     })
 }
 

@@ -99,6 +99,28 @@ pub(super) fn controller_manager(setting: &Setting<'_>) -> Part {
     }
 }
 
+/// The port of the scheduler's health and metrics.
+pub(super) const SCHEDULER: u16 = 10259;
+
+pub(super) fn scheduler(setting: &Setting<'_>) -> Part {
+    let config = setting.layout.kubeconfig("scheduler");
+    Part {
+        name: "kube-scheduler",
+        flags: vec![
+            flag("kubeconfig", config.display()),
+            flag("authentication-kubeconfig", config.display()),
+            flag("authorization-kubeconfig", config.display()),
+            flag("bind-address", LOOPBACK),
+            flag("leader-elect", true),
+        ],
+        health: (SCHEDULER, true, ["/livez", "/readyz"]),
+        volumes: vec![file("kubeconfig", &config)],
+        credential: Some("scheduler"),
+        privileged: false,
+        cpu: "100m",
+    }
+}
+
 /// The port of kube-proxy's health.
 pub(super) const PROXY_HEALTH: u16 = 10256;
 
@@ -109,7 +131,12 @@ pub(super) fn proxy(setting: &Setting<'_>) -> Part {
     let config = setting.layout.proxy_config();
     Part {
         name: "kube-proxy",
-        flags: vec![flag("config", config.display())],
+        flags: vec![
+            flag("config", config.display()),
+            flag("cluster-dns", setting.cluster.dns()),
+            flag("cluster-domain", DOMAIN),
+            "--pod-routes".to_owned(),
+        ],
         health: (PROXY_HEALTH, false, ["/livez", "/healthz"]),
         volumes: vec![
             file("config", &config),
