@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use listen::listen;
 use measure::{note_sync, seconds, without_local};
 
-use crate::backend::nftables::{Families, Nftables, NftablesError};
+use crate::backend::{Backend, BackendError, remove_others};
 use crate::config::KubeProxyConfiguration;
 use crate::conntrack::apply::forget_stale;
 use crate::conntrack::plan::{plan, plan_all};
@@ -44,9 +44,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Why the proxy cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The kernel has no nf_tables, or does not let us.
+    /// The kernel has no such packet filter, or does not let us.
     #[error("open the kernel's packet filter: {0}")]
-    Nftables(#[from] NftablesError),
+    Backend(#[from] BackendError),
     /// The cluster's DNS was asked for, and cannot be.
     #[error(transparent)]
     Dns(#[from] DnsError),
@@ -77,7 +77,7 @@ pub struct Extras {
 /// Runs until `stop` is done.
 ///
 /// # Errors
-/// When a port is taken or the kernel has no nf_tables.
+/// When a port is taken or the kernel does not have what the mode needs.
 pub async fn run(
     config: KubeProxyConfiguration,
     extras: Extras,
@@ -86,12 +86,16 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), AgentError> {
     watched::set_node_name(node);
-    let kernel = Nftables::open(Families::default())?;
+    let kernel = Backend::open(config.backend())?;
     let stopping = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let shown = serde_json::json!({ "kubeproxy.config.k8s.io": &config });
     let period = period(&config);
-    let board = Arc::new(Board::new(period * 2, shown.to_string()));
+    let board = Arc::new(Board::new(
+        period * 2,
+        config.backend().name(),
+        shown.to_string(),
+    ));
     listen(&config, &board, &mut tasks, &stopping).await?;
     let listens = extras.dns.iter().flat_map(|dns| &dns.listen);
     let dns_addresses: Vec<IpAddr> = listens.map(SocketAddr::ip).collect();
@@ -174,7 +178,7 @@ fn pod_routes(node: &str, config: &KubeProxyConfiguration) -> PodRoutes {
 
 /// How often the kernel is asked whether somebody else wrote.
 fn period(config: &KubeProxyConfiguration) -> Duration {
-    match config.nftables.sync_period.to_std() {
+    match config.sync_period().to_std() {
         Duration::ZERO => Duration::from_secs(30),
         period => period,
     }
@@ -207,7 +211,7 @@ struct Proxy {
     facts: NodeFacts,
     local: Vec<IpAddr>,
     state: State,
-    kernel: Nftables,
+    kernel: Backend,
     ports: ServicePorts,
     /// What was changed before this is not ours to measure.
     started: Timestamp,
@@ -227,7 +231,7 @@ impl Proxy {
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.tick().await;
-        let pause = self.config.nftables.min_sync_period.to_std();
+        let pause = self.config.min_sync_period().to_std();
         let mut ended = None;
         let mut wake = Some(Instant::now());
         loop {
@@ -361,10 +365,8 @@ impl Proxy {
                 let mended = self.kernel.adopt(self.state.rules());
                 match mended {
                     Ok(applied) if applied.messages > 0 => {
-                        tracing::warn!(
-                            "somebody else changed our table: {} messages mend it",
-                            applied.messages
-                        );
+                        let count = applied.messages;
+                        tracing::warn!("somebody else changed our rules: {count} messages mend it");
                     }
                     Ok(_) => {}
                     Err(error) => return self.failed(&error),
@@ -375,9 +377,15 @@ impl Proxy {
         }
     }
 
-    fn failed(&self, error: &NftablesError) -> Option<Instant> {
+    fn failed(&self, error: &BackendError) -> Option<Instant> {
         tracing::warn!("rules are not in place, next try in {RETRY:?}: {error}");
-        self.board.metrics.lock().nftables_failures += 1;
+        {
+            let mut metrics = self.board.metrics.lock();
+            match error {
+                BackendError::Nftables(_) => metrics.nftables_failures += 1,
+                BackendError::Iptables(_) => metrics.iptables_failures += 1,
+            }
+        }
         self.board.queued(Instant::now());
         Some(Instant::now() + RETRY)
     }
@@ -397,6 +405,9 @@ impl Proxy {
         if self.fresh {
             let services = self.state.rules().len();
             let messages = applied.messages;
+            if let Err(error) = remove_others(Some(self.config.backend())) {
+                tracing::warn!("rules of another mode stay: {error}");
+            }
             tracing::info!(
                 "{services} Services are in place after {took:?}, {messages} messages written"
             );

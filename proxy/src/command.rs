@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::agent::Extras;
-use crate::backend::nftables::{Families, Nftables};
+use crate::backend::{BackendError, remove_others};
 use crate::config::{self, ConfigError, Flags, KubeProxyConfiguration};
 use crate::dns::flags::DnsFlagError;
 use crate::dns::link;
@@ -35,7 +35,7 @@ enum CommandError {
     #[error(transparent)]
     Agent(#[from] agent::AgentError),
     #[error("remove rules: {0}")]
-    Cleanup(crate::backend::nftables::NftablesError),
+    Cleanup(BackendError),
     #[error("remove the DNS server's link: {0}")]
     CleanupLink(keelson_netlink::Error),
     #[error("remove routes to pods: {0}")]
@@ -79,10 +79,9 @@ fn go(
         tracing::warn!("{warning}");
     }
     if flags.cleanup {
-        let mut kernel = Nftables::open(Families::default()).map_err(CommandError::Cleanup)?;
         link::release().map_err(CommandError::CleanupLink)?;
         pod_routes::apply::release().map_err(CommandError::CleanupRoutes)?;
-        return kernel.remove().map_err(CommandError::Cleanup);
+        return remove_others(None).map_err(CommandError::Cleanup);
     }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let wanted = sysctl::wanted(&config.conntrack, i64::try_from(cores).unwrap_or(1));

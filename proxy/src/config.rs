@@ -39,7 +39,7 @@ pub struct Flags {
     /// Name of the Node object
     #[arg(long)]
     pub hostname_override: Option<String>,
-    /// nftables
+    /// nftables (the default) or iptables
     #[arg(long)]
     pub proxy_mode: Option<String>,
     /// Pod addresses of the cluster
@@ -162,6 +162,7 @@ fn from_flags(flags: &Flags) -> KubeProxyConfiguration {
         .node_port_addresses
         .clone_from(&flags.nodeport_addresses);
     config.nftables.masquerade_all = flags.masquerade_all;
+    config.iptables.masquerade_all = flags.masquerade_all;
     config
 }
 

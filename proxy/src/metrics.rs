@@ -109,6 +109,8 @@ pub struct Metrics {
     pub service_changes_pending: u64,
     /// Refusals by the kernel.
     pub nftables_failures: u64,
+    /// Refusals by `iptables-restore`.
+    pub iptables_failures: u64,
     /// Ports with local policy and endpoints elsewhere only: internal, external.
     pub no_local_endpoints: [u64; 2],
     /// Answers of /healthz by code.
@@ -184,7 +186,7 @@ impl Metrics {
         ]
     }
 
-    fn numbers(&self) -> [(&'static str, &'static str, String); 8] {
+    fn numbers(&self) -> [(&'static str, &'static str, String); 9] {
         [
             (
                 "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
@@ -220,6 +222,11 @@ impl Metrics {
                 "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
                 "Syncs that the kernel refused.",
                 self.nftables_failures.to_string(),
+            ),
+            (
+                "kubeproxy_sync_proxy_rules_iptables_restore_failures_total",
+                "Syncs that iptables-restore refused.",
+                self.iptables_failures.to_string(),
             ),
             (
                 "kubeproxy_conntrack_reconciler_deleted_entries_total",

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use keelson_netlink::Cidr;
 
+use crate::backend::Mode;
 use crate::config::KubeProxyConfiguration;
 use crate::model::{LocalDetection, NodePortAddresses, NodeRules};
 
@@ -29,8 +30,8 @@ pub fn node_rules(
     NodeRules {
         node_ports: node_ports(config, &primary, local),
         local: detection(config, facts),
-        masquerade_all: config.nftables.masquerade_all,
-        masquerade_mark: 1 << config.nftables.masquerade_bit.unwrap_or(14),
+        masquerade_all: config.masquerade_all(),
+        masquerade_mark: 1 << config.masquerade_bit(),
         tcp_be_liberal: config.conntrack.tcp_be_liberal,
         node_ips: primary,
         dns: Vec::new(),
@@ -56,6 +57,10 @@ fn node_ports(
     local: &[IpAddr],
 ) -> NodePortAddresses {
     let words = &config.node_port_addresses;
+    // Upstream's default differs by mode.
+    if words.is_empty() && matches!(config.backend(), Mode::Iptables(_)) {
+        return NodePortAddresses::EveryLocal;
+    }
     let everything = |word: &String| matches!(word.as_str(), "all" | "0.0.0.0/0" | "::/0");
     if words.iter().any(everything) {
         return NodePortAddresses::EveryLocal;

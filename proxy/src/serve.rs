@@ -34,6 +34,7 @@ pub struct Board {
     pub metrics: Mutex<Metrics>,
     health: Mutex<Health>,
     services: Mutex<BTreeMap<u16, (ServiceKey, usize)>>,
+    mode: &'static str,
     config: String,
 }
 
@@ -50,9 +51,9 @@ pub type Answer = Response<Full<Bytes>>;
 
 impl Board {
     /// A proxy that has not synced yet. A change that waits for longer than `patience` is a sign
-    /// of bad health. `config` is what /configz shows.
+    /// of bad health. `mode` is what /proxyMode and `config` what /configz shows.
     #[must_use]
-    pub fn new(patience: Duration, config: String) -> Self {
+    pub fn new(patience: Duration, mode: &'static str, config: String) -> Self {
         Self {
             metrics: Mutex::default(),
             health: Mutex::new(Health {
@@ -62,6 +63,7 @@ impl Board {
                 leaving: false,
             }),
             services: Mutex::default(),
+            mode,
             config,
         }
     }
@@ -132,7 +134,7 @@ impl Board {
         match path {
             "/metrics" => plain(200, self.metrics.lock().text()),
             "/healthz" => plain(200, "ok".into()),
-            "/proxyMode" => plain(200, "nftables".into()),
+            "/proxyMode" => plain(200, self.mode.into()),
             "/configz" => answer(StatusCode::OK, "application/json", self.config.clone()),
             _ => not_found(),
         }
@@ -283,7 +285,7 @@ mod tests {
     use super::*;
 
     fn board() -> Board {
-        Board::new(Duration::from_secs(60), "{}".into())
+        Board::new(Duration::from_secs(60), "nftables", "{}".into())
     }
 
     #[tokio::test(start_paused = true)]

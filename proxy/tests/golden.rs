@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use keelson_proxy::backend::iptables::script::{self, Found};
 use keelson_proxy::backend::nftables::{Families, text};
 use keelson_proxy::compile::compile;
 use keelson_proxy::diff::{RuleDelta, RuleSet};
@@ -65,6 +66,12 @@ fn services() {
             let rules = rules(&case);
             let nft = text::services(&rules, Families::default());
             check(&path.with_extension("nft"), &nft);
+            let nothing = Found::default();
+            let each = [false, true].map(|v6| {
+                let script = script::full(&rules, v6, &nothing, &nothing);
+                format!("# IPv{}\n{script}", if v6 { 6 } else { 4 })
+            });
+            check(&path.with_extension("iptables"), &each.concat());
             cases += 1;
         }
     }

@@ -28,7 +28,8 @@ pub mod route;
 pub mod skeleton;
 pub mod text;
 
-pub use apply::{Families, Nftables, NftablesError};
+pub use super::Families;
+pub use apply::{Nftables, NftablesError};
 
 use keelson_netlink::nft::{Comparison, Expression, Register};
 

@@ -7,6 +7,9 @@ use keelson_api::duration::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::backend::Mode;
+use crate::backend::iptables::Variant;
+
 /// Everything a proxy can be told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -31,7 +34,7 @@ pub struct KubeProxyConfiguration {
     pub enable_profiling: bool,
     /// Metrics of which version are shown although hidden.
     pub show_hidden_metrics_for_version: String,
-    /// `nftables` (and the empty text), `iptables` or `ipvs`.
+    /// `nftables` (and the empty text) or `iptables`.
     pub mode: String,
     /// The iptables mode.
     pub iptables: IptablesMode,
@@ -193,6 +196,50 @@ impl Default for KubeProxyConfiguration {
             port_range: String::new(),
             windows_run_as_service: false,
         }
+    }
+}
+
+/// What the mode in use is told.
+impl KubeProxyConfiguration {
+    /// Which backend; the default is nftables.
+    #[must_use]
+    pub fn backend(&self) -> Mode {
+        match self.mode.as_str() {
+            "iptables" => Mode::Iptables(Variant::Host),
+            _ => Mode::Nftables,
+        }
+    }
+
+    fn of_mode<T>(&self, iptables: T, nftables: T) -> T {
+        match self.backend() {
+            Mode::Iptables(_) => iptables,
+            Mode::Nftables => nftables,
+        }
+    }
+
+    /// Masquerade everything sent to cluster addresses.
+    #[must_use]
+    pub fn masquerade_all(&self) -> bool {
+        self.of_mode(self.iptables.masquerade_all, self.nftables.masquerade_all)
+    }
+
+    /// The bit of the packet mark that asks for masquerading.
+    #[must_use]
+    pub fn masquerade_bit(&self) -> u8 {
+        let bit = self.of_mode(self.iptables.masquerade_bit, self.nftables.masquerade_bit);
+        bit.unwrap_or(14)
+    }
+
+    /// How often everything is looked at again.
+    #[must_use]
+    pub fn sync_period(&self) -> Duration {
+        self.of_mode(self.iptables.sync_period, self.nftables.sync_period)
+    }
+
+    /// Least time between two changes of rules.
+    #[must_use]
+    pub fn min_sync_period(&self) -> Duration {
+        self.of_mode(self.iptables.min_sync_period, self.nftables.min_sync_period)
     }
 }
 

@@ -97,11 +97,11 @@ pub fn validate(config: &KubeProxyConfiguration) -> Vec<(&'static str, String)> 
     };
     let mode = config.mode.as_str();
     check(
-        matches!(mode, "" | "nftables"),
+        matches!(mode, "" | "nftables" | "iptables"),
         "mode",
         match mode {
-            "iptables" | "ipvs" => format!("{mode} is not supported yet: use nftables"),
-            other => format!("{other:?} is no mode: use nftables"),
+            "ipvs" => "ipvs is not supported yet: use nftables or iptables".into(),
+            other => format!("{other:?} is no mode: use nftables or iptables"),
         },
     );
     let local = config.detect_local_mode.as_str();
@@ -125,12 +125,13 @@ pub fn validate(config: &KubeProxyConfiguration) -> Vec<(&'static str, String)> 
         "detectLocal.interfaceNamePrefix",
         "is needed by detectLocalMode InterfaceNamePrefix".into(),
     );
-    let bit = config.nftables.masquerade_bit.unwrap_or(14);
-    check(
-        bit <= 31,
-        "nftables.masqueradeBit",
-        format!("{bit} is no bit: use 0 to 31"),
-    );
+    for (path, bit) in [
+        ("nftables.masqueradeBit", config.nftables.masquerade_bit),
+        ("iptables.masqueradeBit", config.iptables.masquerade_bit),
+    ] {
+        let right = bit.is_none_or(|bit| bit <= 31);
+        check(right, path, format!("{bit:?} is no bit: use 0 to 31"));
+    }
     for cidr in config
         .cluster_cidr
         .split(',')
@@ -174,12 +175,18 @@ fn in_vain(config: &KubeProxyConfiguration) -> Vec<String> {
             found.push(format!("{path} is set but has no effect: {instead}"));
         }
     };
+    let mode = config.backend().name();
+    let instead = format!("the mode is {mode}");
+    let nftables = config.nftables != base.nftables;
+    let iptables = config.iptables != base.iptables;
+    note(iptables && mode != "iptables", "iptables", &instead);
+    note(nftables && mode != "nftables", "nftables", &instead);
+    note(config.ipvs != base.ipvs, "ipvs", &instead);
     note(
-        config.iptables != base.iptables,
-        "iptables",
-        "the mode is nftables",
+        config.iptables.snat_node_internal_ip == Some(true),
+        "iptables.snatNodeInternalIP",
+        "the kernel chooses the address",
     );
-    note(config.ipvs != base.ipvs, "ipvs", "the mode is nftables");
     note(
         !config.winkernel.is_null(),
         "winkernel",
@@ -267,7 +274,7 @@ mod tests {
     fn problems_name_path_and_line() {
         for (fields, path, line) in [
             ("mdoe: nftables\n", "mdoe", 3),
-            ("mode: iptables\n", "mode", 3),
+            ("mode: ipvs\n", "mode", 3),
             (
                 "mode: nftables\nnftables:\n  masqueradeBits: 3\n",
                 "nftables.masqueradeBits",

@@ -10,6 +10,7 @@ use super::affinity::Bonds;
 use super::layout::{SETS, Set, TABLE, family};
 use super::mirror::{Found, Mirror};
 use super::render::Element;
+use crate::backend::{Applied, Families};
 use crate::diff::{RuleDelta, RuleSet};
 use crate::model::Policy;
 
@@ -26,34 +27,6 @@ pub enum NftablesError {
     Unsteady,
 }
 
-/// The address families that are managed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Families {
-    /// IPv4.
-    pub v4: bool,
-    /// IPv6.
-    pub v6: bool,
-}
-
-impl Default for Families {
-    fn default() -> Self {
-        Self { v4: true, v6: true }
-    }
-}
-
-impl Families {
-    /// Whether a family is managed.
-    #[must_use]
-    pub fn has(&self, v6: bool) -> bool {
-        if v6 { self.v6 } else { self.v4 }
-    }
-
-    /// The managed ones, IPv4 first: whether each is IPv6.
-    pub fn each(self) -> impl Iterator<Item = bool> {
-        [false, true].into_iter().filter(move |v6| self.has(*v6))
-    }
-}
-
 /// The nftables backend.
 #[derive(Debug)]
 pub struct Nftables {
@@ -62,15 +35,6 @@ pub struct Nftables {
     families: Families,
     /// The ruleset's generation after our last word; `None` where the table has to be read.
     generation: Option<u32>,
-}
-
-/// What applying did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Applied {
-    /// Messages sent: 0 where there was nothing to write.
-    pub messages: usize,
-    /// Whether the whole table was looked at or built.
-    pub full: bool,
 }
 
 impl Nftables {

@@ -12,11 +12,11 @@ use keelson_netlink::nft::expression::Verdict;
 use keelson_netlink::nft::object::{add_chain, add_rule, delete_chain, delete_table};
 use keelson_netlink::nft::{Pack, object};
 
-use super::apply::Families;
 use super::layout::{Set, TABLE, family};
 use super::render::{Element, Rendered, hairpin, render, render_node};
 use super::route::Route;
 use super::skeleton;
+use crate::backend::Families;
 use crate::diff::{RuleDelta, RuleSet};
 use crate::model::NodeRules;
 

@@ -7,11 +7,11 @@ use keelson_netlink::nft::SetKind;
 use keelson_netlink::nft::object::Type;
 use keelson_netlink::wire::ip_from;
 
-use super::apply::Families;
 use super::layout::{SETS, Set, TABLE, leading_to};
 use super::render::{Element, hairpin, render, render_node};
 use super::route::Route;
 use super::skeleton::{Rule, chains};
+use crate::backend::Families;
 use crate::diff::RuleSet;
 
 /// The chains that do not depend on Services.

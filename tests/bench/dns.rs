@@ -1,0 +1,196 @@
+//! The node's DNS: how many questions a core answers while endpoints change, whether every answer was
+//! right, and how long answers take at 10,000 questions a second.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on has failed"
+)]
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use keelson_proxy::dns::serve::{Bound, Server, start};
+use keelson_proxy::dns::settings::{Hosts, Settings};
+use keelson_proxy::dns::wire::{Data, Kept, kind, question};
+use keelson_proxy::dns::{Name, Zone};
+use keelson_proxy::watched::{WatchedService, WatchedSlice};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+const SERVICES: usize = 10_000;
+const QUESTIONS: usize = 100_000;
+const IN_FLIGHT: usize = 32;
+const RATE: u32 = 10_000;
+
+fn main() {
+    let zone = Zone::new(Name::parse("cluster.local").unwrap(), vec![]);
+    let zone = Arc::new(parking_lot::RwLock::new(zone));
+    for number in 0..SERVICES {
+        let ip = Ipv4Addr::from(0x0a60_0000 + u32::try_from(number).unwrap());
+        add(
+            &zone,
+            number,
+            &json!({"clusterIP": ip.to_string(), "ports": [{"port": 80}]}),
+        );
+    }
+    zone.write().synced = true;
+    let settings = Settings {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        domain: Name::parse("cluster.local").unwrap(),
+        upstreams: vec![],
+        stubs: vec![],
+        hosts: Hosts::default(),
+        search: vec![],
+        shortcut: false,
+    };
+    let bind = || Bound::bind(&settings.listen);
+    let bound = std::iter::repeat_with(bind).find_map(Result::ok).unwrap();
+    let address = bound.addresses()[0];
+    let stop = CancellationToken::new();
+    let server = Arc::new(Server::new(settings, zone.clone()));
+    let thread = start(server, bound, stop.clone()).unwrap();
+
+    let ended = Arc::new(AtomicBool::new(false));
+    let churn = std::thread::spawn({
+        let (zone, ended) = (zone.clone(), ended.clone());
+        move || change_endpoints(&zone, &ended)
+    });
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    flood(&socket);
+    steady(&socket);
+    ended.store(true, Ordering::Relaxed);
+    let changes = churn.join().unwrap();
+    println!("dns: endpoints changed {changes} times meanwhile");
+    stop.cancel();
+    thread.join().unwrap();
+}
+
+fn add(zone: &parking_lot::RwLock<Zone>, number: usize, spec: &Value) {
+    let object =
+        json!({"metadata": {"namespace": "ns", "name": format!("s{number}")}, "spec": spec});
+    let watched: WatchedService = serde_json::from_value(object).unwrap();
+    zone.write().set_service(&watched.key, watched.named);
+}
+
+/// A thousand changes a second.
+fn change_endpoints(zone: &parking_lot::RwLock<Zone>, ended: &AtomicBool) -> usize {
+    let mut before: Option<WatchedSlice> = None;
+    let mut changes = 0;
+    while !ended.load(Ordering::Relaxed) {
+        let object = json!({"metadata": {"namespace": "ns", "name": "x",
+            "labels": {"kubernetes.io/service-name": "s1"}},
+            "endpoints": [{"addresses": [format!("10.1.0.{}", changes % 250)]}]});
+        let watched: WatchedSlice = serde_json::from_value(object).unwrap();
+        let old = before.as_ref().and_then(|before| before.whole.as_deref());
+        zone.write()
+            .set_slice(&watched.key, old, watched.whole.clone());
+        before = Some(watched);
+        changes += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    changes
+}
+
+fn ask(socket: &UdpSocket, number: usize) {
+    let service = number * 7919 % SERVICES;
+    let name = Name::parse(&format!("s{service}.ns.svc.cluster.local")).unwrap();
+    let id = u16::try_from(number % 65_536).unwrap();
+    socket.send(&question(id, &name, kind::A, false)).unwrap();
+}
+
+/// Takes one answer: its number, and whether it is right.
+fn take(socket: &UdpSocket) -> (u16, bool) {
+    let mut buffer = [0; 512];
+    let length = socket.recv(&mut buffer).unwrap();
+    let id = u16::from_be_bytes([buffer[0], buffer[1]]);
+    let message = &buffer[..length];
+    let end = message
+        .windows(5)
+        .position(|w| w == [0, 0, 1, 0, 1])
+        .unwrap()
+        + 5;
+    let mut asked = message[..end].to_vec();
+    asked[2..4].copy_from_slice(&[1, 0]);
+    let kept = Kept::read(message, &asked).unwrap();
+    let label = &message[13..13 + usize::from(message[12])];
+    let service: u32 = std::str::from_utf8(&label[1..]).unwrap().parse().unwrap();
+    let expected = Data::A(Ipv4Addr::from(0x0a60_0000 + service));
+    (id, kept.addresses(0).map(|r| r.data).eq([expected]))
+}
+
+fn flood(socket: &UdpSocket) {
+    let before = busy();
+    let started = Instant::now();
+    let mut wrong = 0;
+    (0..IN_FLIGHT).for_each(|number| ask(socket, number));
+    for number in IN_FLIGHT..QUESTIONS + IN_FLIGHT {
+        wrong += usize::from(!take(socket).1);
+        if number < QUESTIONS {
+            ask(socket, number);
+        }
+    }
+    let took = started.elapsed();
+    let core = busy().saturating_sub(before);
+    println!(
+        "dns: {QUESTIONS} questions, {IN_FLIGHT} at a time: {:.0} a second, {:.0} a second of the server's core, {wrong} wrong",
+        per_second(took),
+        per_second(core),
+    );
+}
+
+fn per_second(time: Duration) -> f64 {
+    f64::from(u32::try_from(QUESTIONS).unwrap()) / time.as_secs_f64()
+}
+
+/// What the server's thread had of a core.
+fn busy() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let own = tasks.flatten().map(|task| task.path()).find(|path| {
+        std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == "dns")
+    });
+    let text = std::fs::read_to_string(own.unwrap().join("schedstat")).unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// One question every tenth of a millisecond.
+fn steady(socket: &UdpSocket) {
+    let every = Duration::from_secs(1) / RATE;
+    let count: usize = 50_000;
+    let reader = socket.try_clone().unwrap();
+    let answers = std::thread::spawn(move || {
+        let taken = |_| (take(&reader).0, Instant::now());
+        (0..count).map(taken).collect::<Vec<_>>()
+    });
+    let started = Instant::now();
+    let sent: Vec<Instant> = (0..count)
+        .map(|number| {
+            let due = started + every * u32::try_from(number).unwrap();
+            while Instant::now() < due {
+                std::thread::yield_now();
+            }
+            let now = Instant::now();
+            ask(socket, number);
+            now
+        })
+        .collect();
+    let mut times: Vec<Duration> = answers
+        .join()
+        .unwrap()
+        .into_iter()
+        .map(|(id, at)| at.duration_since(sent[usize::from(id)]))
+        .collect();
+    times.sort_unstable();
+    println!(
+        "dns: at {RATE} questions a second: median {:.0?}, p99 {:.0?}, worst {:.0?}",
+        times[count / 2],
+        times[count * 99 / 100],
+        times[count - 1]
+    );
+}
