@@ -13,10 +13,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::bind;
+use crate::bind::claims::{BindError, bind_claims};
 use crate::hints::Event;
 use crate::intern::Word;
 use crate::metrics::{Metrics, Outcome};
 use crate::model::{Pod, PodKey};
+use crate::plugins::volume_binding::Choice;
 use crate::preempt::Plan;
 use crate::queue::Taken;
 use crate::state::{State, Step};
@@ -37,8 +39,9 @@ enum Written {
     Bound {
         taken: Taken,
         node: Word,
+        claims: Vec<Choice>,
         began: Instant,
-        outcome: Result<(), Error>,
+        outcome: Result<(), BindError>,
     },
     /// A preemption or a message.
     Told {
@@ -68,6 +71,7 @@ pub async fn work(
             metrics,
             wake,
             writes: JoinSet::new(),
+            slow: JoinSet::new(),
             start: Instant::now(),
             audit: Instant::now() + AUDIT,
         };
@@ -86,6 +90,8 @@ struct Agent {
     metrics: Arc<Mutex<Metrics>>,
     wake: Arc<Notify>,
     writes: JoinSet<Written>,
+    /// Bindings that wait for volumes, each of a pod that has its place already.
+    slow: JoinSet<Written>,
     start: Instant,
     audit: Instant,
 }
@@ -121,6 +127,11 @@ impl Agent {
                     self.written(written);
                 }
             }
+            Some(written) = self.slow.join_next() => {
+                if let Ok(written) = written {
+                    self.written(written);
+                }
+            }
             () = wake.notified() => {}
             () = sleep_until(due) => {}
         }
@@ -141,20 +152,12 @@ impl Agent {
     }
 
     fn carry_out(&mut self, step: Step, began: Instant) {
-        let client = self.client.clone();
         match step {
-            Step::Bind { taken, placement } => {
-                let node = placement.node;
-                self.writes.spawn(async move {
-                    let outcome = bind::bind(&client, &taken.pod, node.text()).await;
-                    Written::Bound {
-                        taken,
-                        node,
-                        began,
-                        outcome,
-                    }
-                });
-            }
+            Step::Bind {
+                taken,
+                placement,
+                claims,
+            } => self.bind(taken, placement.node, claims, began),
             Step::Refuse {
                 taken,
                 message,
@@ -165,6 +168,39 @@ impl Agent {
                 self.refused(&taken.pod, message, plan);
             }
         }
+    }
+
+    fn bind(&mut self, taken: Taken, node: Word, claims: Vec<Choice>, began: Instant) {
+        let client = self.client.clone();
+        let store = self.watches.claims.store().clone();
+        let writes = match claims.is_empty() {
+            true => &mut self.writes,
+            false => &mut self.slow,
+        };
+        let storage = &self.state.cluster.storage;
+        let uids = claims.iter().map(|choice| {
+            let claim = storage.claims.get(&choice.claim);
+            claim.map(|claim| claim.uid.clone()).unwrap_or_default()
+        });
+        let uids: Vec<Word> = uids.collect();
+        writes.spawn(async move {
+            let mut outcome = Ok(());
+            if !claims.is_empty() {
+                outcome = bind_claims(&client, &store, &claims, &uids, node.text()).await;
+            }
+            if outcome.is_ok() {
+                outcome = bind::bind(&client, &taken.pod, node.text())
+                    .await
+                    .map_err(BindError::from);
+            }
+            Written::Bound {
+                taken,
+                node,
+                claims,
+                began,
+                outcome,
+            }
+        });
     }
 
     fn note_refusal(&self, pod: &Pod, began: Instant, plugins: &[&'static str]) {
@@ -214,13 +250,21 @@ impl Agent {
             Written::Bound {
                 taken,
                 node,
+                claims,
                 began,
                 outcome,
-            } => self.bound(&taken, &node, began, outcome),
+            } => self.bound(&taken, &node, &claims, began, outcome),
         }
     }
 
-    fn bound(&mut self, taken: &Taken, node: &Word, began: Instant, outcome: Result<(), Error>) {
+    fn bound(
+        &mut self,
+        taken: &Taken,
+        node: &Word,
+        claims: &[Choice],
+        began: Instant,
+        outcome: Result<(), BindError>,
+    ) {
         let now = self.now();
         let pod = &taken.pod;
         let profile = pod.class.scheduler.text();
@@ -239,9 +283,9 @@ impl Agent {
                 metrics
                     .lock()
                     .attempt(Outcome::Error, profile, began.elapsed());
-                self.state.not_bound(now, &pod.key);
+                self.state.not_bound(now, &pod.key, claims);
                 // Gone or bound by somebody else: the watch will tell.
-                if error.is_not_found() || error.is_conflict() {
+                if error.will_be_told() {
                     return tracing::debug!(pod = %pod.key, %error, "not bound");
                 }
                 tracing::warn!(pod = %pod.key, %node, %error, "not bound, will try again");
@@ -259,6 +303,9 @@ impl Agent {
 
     fn look_after(&mut self) {
         while let Some(Ok(written)) = self.writes.try_join_next() {
+            self.written(written);
+        }
+        while let Some(Ok(written)) = self.slow.try_join_next() {
             self.written(written);
         }
         if Instant::now() >= self.audit {
@@ -300,6 +347,10 @@ impl Agent {
             }
         }
         self.take_selectors(now);
+        if self.watches.take_storage(&mut self.state.cluster.storage) {
+            self.state.cluster.touch();
+            self.state.tell(now, Event::Storage);
+        }
     }
 
     fn take_selectors(&mut self, now: Duration) {

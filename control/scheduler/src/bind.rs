@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use crate::model::{Pod, PodKey};
 
+pub mod claims;
+
 /// The address of a pod.
 fn path(key: &PodKey) -> ApiPath {
     Resource::of::<PodKind>().named(key.namespace.text(), key.name.text())

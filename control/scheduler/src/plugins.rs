@@ -10,3 +10,5 @@ pub mod resources;
 pub mod scheduling_gates;
 pub mod taint_toleration;
 pub mod topology_spread;
+pub mod volume_binding;
+pub mod volume_limits;

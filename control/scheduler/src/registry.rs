@@ -5,10 +5,18 @@ use std::sync::Arc;
 use crate::framework::{Filter, PreEnqueue, Score};
 use crate::intern::Word;
 use crate::plugins::{
-    image_locality::ImageLocality, node_affinity::NodeAffinity, node_name::NodeName,
-    node_ports::NodePorts, node_unschedulable::NodeUnschedulable, pod_affinity::PodAffinity,
-    resources, scheduling_gates::SchedulingGates, taint_toleration::TaintToleration,
+    image_locality::ImageLocality,
+    node_affinity::NodeAffinity,
+    node_name::NodeName,
+    node_ports::NodePorts,
+    node_unschedulable::NodeUnschedulable,
+    pod_affinity::PodAffinity,
+    resources,
+    scheduling_gates::SchedulingGates,
+    taint_toleration::TaintToleration,
     topology_spread::TopologySpread,
+    volume_binding::VolumeBinding,
+    volume_limits::{Limits, Restrictions, Zone},
 };
 use crate::profile::{Plugged, Preemption, Profile};
 
@@ -80,6 +88,10 @@ pub fn plugins(settings: Settings) -> Vec<Plugged> {
         both("NodeAffinity", 2, settings.node_affinity),
         filtering("NodePorts", NodePorts),
         both("NodeResourcesFit", 1, settings.fit),
+        filtering("VolumeRestrictions", Restrictions),
+        filtering("NodeVolumeLimits", Limits),
+        filtering("VolumeBinding", VolumeBinding),
+        filtering("VolumeZone", Zone),
         both("PodTopologySpread", 2, settings.spread),
         both("InterPodAffinity", 2, settings.pod_affinity),
         scoring("NodeResourcesBalancedAllocation", 1, settings.balanced),

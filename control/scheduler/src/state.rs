@@ -9,6 +9,7 @@ use crate::framework::{Cycle, PluginSet};
 use crate::hints::{Event, helps};
 use crate::intern::Word;
 use crate::model::{Node, Pod, PodKey};
+use crate::plugins::volume_binding::{self, Choice};
 use crate::preempt::{Plan, preempt};
 use crate::profile::Profile;
 use crate::queue::{Queue, Taken, Waits};
@@ -25,6 +26,8 @@ pub enum Step {
         taken: Taken,
         /// Where to.
         placement: Placement,
+        /// What becomes of its claims that wait, before it is bound.
+        claims: Vec<Choice>,
     },
     /// Tell that no node will do.
     Refuse {
@@ -172,7 +175,11 @@ impl State {
         };
         if let Some(placement) = self.out_of_batch(profile, &taken.pod) {
             self.batched += 1;
-            return Some(Step::Bind { taken, placement });
+            return Some(Step::Bind {
+                taken,
+                placement,
+                claims: Vec::new(),
+            });
         }
         let cycle = Cycle {
             pod: &taken.pod,
@@ -180,15 +187,35 @@ impl State {
         };
         match schedule(&self.profiles[profile], cycle, &mut self.dice) {
             Decision::Place(placement) => {
-                self.assume(&taken.pod, &placement.node);
-                Some(Step::Bind { taken, placement })
+                let claims = self.assume(&taken.pod, &placement.node);
+                Some(Step::Bind {
+                    taken,
+                    placement,
+                    claims,
+                })
             }
             Decision::Refuse(refusal) => Some(self.refuse(now, profile, taken, &refusal)),
         }
     }
 
-    fn assume(&mut self, pod: &Arc<Pod>, node: &Word) {
+    /// The pod counts as placed, and its claims as having what they will have.
+    fn assume(&mut self, pod: &Arc<Pod>, node: &Word) -> Vec<Choice> {
+        let claims = self.claims_of(pod, node);
+        for choice in &claims {
+            self.cluster.storage.assume(choice, node);
+        }
         self.cluster.put_pod(pod.clone(), node, true);
+        claims
+    }
+
+    fn claims_of(&self, pod: &Arc<Pod>, node: &Word) -> Vec<Choice> {
+        let cluster = &self.cluster;
+        match cluster.find(node) {
+            Some(at) if !pod.class.volumes.is_empty() => {
+                volume_binding::plan(Cycle { pod, cluster }, cluster.host(at))
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// A placement from the batch that is under way, or one that is begun because the next pod
@@ -272,7 +299,10 @@ impl State {
     }
 
     /// The pod could not be bound: it is not where it was assumed to be, and has another turn.
-    pub fn not_bound(&mut self, now: Duration, key: &PodKey) {
+    pub fn not_bound(&mut self, now: Duration, key: &PodKey, claims: &[Choice]) {
+        for choice in claims {
+            self.cluster.storage.release(choice);
+        }
         let assumed = self
             .cluster
             .whereabouts(key)

@@ -1,5 +1,7 @@
 //! What is watched, and how changes reach the state: one stream per kind, coalesced by object.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use keelson_client::cache::{Changes, Reflector, reflect};
@@ -7,8 +9,12 @@ use keelson_client::{Change, Client, Object, Resource, Store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::storage::Storage;
 use crate::model::{Node, Pod};
 use crate::wire::selectors::{Controller, DisruptionBudget, Namespace, Service, Workload};
+use crate::wire::storage::{
+    CapacityObject, ClaimObject, ClassObject, CsiNodeObject, DriverObject, VolumeObject,
+};
 
 /// One kind of object.
 #[derive(Debug)]
@@ -30,6 +36,12 @@ impl<T: Object> Watched<T> {
         let changes = store.changes();
         tasks.spawn(reflect(reflector, writer, stop.clone()));
         Self { store, changes }
+    }
+
+    /// The objects.
+    #[must_use]
+    pub fn store(&self) -> &Store<T> {
+        &self.store
     }
 
     /// The next change, or nothing yet.
@@ -57,6 +69,18 @@ pub struct Watches {
     pub stateful_sets: Watched<Workload>,
     /// PodDisruptionBudgets.
     pub budgets: Watched<DisruptionBudget>,
+    /// PersistentVolumeClaims.
+    pub claims: Watched<ClaimObject>,
+    /// PersistentVolumes.
+    pub volumes: Watched<VolumeObject>,
+    /// StorageClasses.
+    pub classes: Watched<ClassObject>,
+    /// CSINodes.
+    pub csi_nodes: Watched<CsiNodeObject>,
+    /// CSIDrivers.
+    pub drivers: Watched<DriverObject>,
+    /// CSIStorageCapacities.
+    pub capacities: Watched<CapacityObject>,
 }
 
 const UNFINISHED: &str = "status.phase!=Succeeded,status.phase!=Failed";
@@ -66,6 +90,9 @@ impl Watches {
     pub fn start(client: &Client, tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Self {
         let core = |plural, kind, namespaced| Resource::fixed("", "v1", plural, kind, namespaced);
         let apps = |plural, kind| Resource::fixed("apps", "v1", plural, kind, true);
+        let storage = |plural, kind, namespaced| {
+            Resource::fixed("storage.k8s.io", "v1", plural, kind, namespaced)
+        };
         macro_rules! watch {
             ($resource:expr, $fields:expr) => {
                 Watched::start(client, &$resource, $fields, tasks, stop)
@@ -82,6 +109,18 @@ impl Watches {
             ),
             replica_sets: watch!(apps("replicasets", "ReplicaSet"), ""),
             stateful_sets: watch!(apps("statefulsets", "StatefulSet"), ""),
+            claims: watch!(
+                core("persistentvolumeclaims", "PersistentVolumeClaim", true),
+                ""
+            ),
+            volumes: watch!(core("persistentvolumes", "PersistentVolume", false), ""),
+            classes: watch!(storage("storageclasses", "StorageClass", false), ""),
+            csi_nodes: watch!(storage("csinodes", "CSINode", false), ""),
+            drivers: watch!(storage("csidrivers", "CSIDriver", false), ""),
+            capacities: watch!(
+                storage("csistoragecapacities", "CSIStorageCapacity", true),
+                ""
+            ),
             budgets: watch!(
                 Resource::fixed(
                     "policy",
@@ -106,6 +145,12 @@ impl Watches {
             self.replica_sets.store.synced(),
             self.stateful_sets.store.synced(),
             self.budgets.store.synced(),
+            self.claims.store.synced(),
+            self.volumes.store.synced(),
+            self.classes.store.synced(),
+            self.csi_nodes.store.synced(),
+            self.drivers.store.synced(),
+            self.capacities.store.synced(),
         );
     }
 
@@ -123,5 +168,78 @@ impl Watches {
         on(&self.replica_sets, wake);
         on(&self.stateful_sets, wake);
         on(&self.budgets, wake);
+        on(&self.claims, wake);
+        on(&self.volumes, wake);
+        on(&self.classes, wake);
+        on(&self.csi_nodes, wake);
+        on(&self.drivers, wake);
+        on(&self.capacities, wake);
+    }
+
+    /// Takes in what changed of storage; whether anything did.
+    pub fn take_storage(&mut self, storage: &mut Storage) -> bool {
+        let mut any = false;
+        while let Some(change) = self.claims.take() {
+            any = true;
+            let key = change.latest().key();
+            set(
+                &mut storage.claims,
+                key,
+                change.current().map(|new| new.claim()),
+            );
+        }
+        while let Some(change) = self.volumes.take() {
+            any = true;
+            let name = change.latest().metadata.name.clone();
+            set(
+                &mut storage.volumes,
+                name,
+                change.current().map(|new| new.volume()),
+            );
+        }
+        while let Some(change) = self.classes.take() {
+            any = true;
+            let name = change.latest().metadata.name.clone();
+            set(
+                &mut storage.classes,
+                name,
+                change.current().map(|new| new.class()),
+            );
+        }
+        while let Some(change) = self.csi_nodes.take() {
+            any = true;
+            let name = change.latest().metadata.name.clone();
+            set(
+                &mut storage.nodes,
+                name,
+                change.current().map(|new| new.node()),
+            );
+        }
+        while let Some(change) = self.drivers.take() {
+            any = true;
+            let name = change.latest().metadata.name.clone();
+            set(
+                &mut storage.drivers,
+                name,
+                change.current().map(|new| new.tells_capacity()),
+            );
+        }
+        while let Some(change) = self.capacities.take() {
+            any = true;
+            let key = change.latest().metadata.key();
+            set(
+                &mut storage.capacities,
+                key,
+                change.current().map(|new| new.capacity()),
+            );
+        }
+        any
+    }
+}
+
+fn set<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: Option<V>) {
+    match value {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
     }
 }

@@ -12,6 +12,7 @@ pub mod node;
 pub mod pod;
 pub mod quantity;
 pub mod selectors;
+pub mod storage;
 
 /// Metadata of any object.
 #[derive(Debug, Default, Deserialize)]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::intern::Word;
 use crate::model::storage::{Capacity, Claim, CsiNode, StorageClass, Volume};
 use crate::model::{Pod, PodKey, VolumeRef};
+use crate::plugins::volume_binding::Choice;
 
 /// Claims, volumes, classes, drivers and their room.
 #[derive(Debug, Default)]
@@ -32,6 +33,45 @@ impl Storage {
             *users = users.saturating_add_signed(change);
             if *users == 0 {
                 self.users.remove(&claim);
+            }
+        }
+    }
+
+    /// A claim will have this volume, or one that is made where this node reaches it.
+    pub fn assume(&mut self, choice: &Choice, node: &Word) {
+        let PodKey { namespace, name } = &choice.claim;
+        match choice
+            .volume
+            .as_ref()
+            .and_then(|volume| self.volumes.get_mut(volume))
+        {
+            Some(volume) if volume.claim.is_none() => {
+                volume.claim = Some((namespace.clone(), name.clone(), Word::empty()));
+            }
+            Some(_) => {}
+            None => {
+                if let Some(claim) = self.claims.get_mut(&choice.claim) {
+                    claim.selected_node = node.clone();
+                }
+            }
+        }
+    }
+
+    /// It will not.
+    pub fn release(&mut self, choice: &Choice) {
+        let PodKey { namespace, name } = &choice.claim;
+        let assumed = Some((namespace.clone(), name.clone(), Word::empty()));
+        match choice
+            .volume
+            .as_ref()
+            .and_then(|volume| self.volumes.get_mut(volume))
+        {
+            Some(volume) if volume.claim == assumed => volume.claim = None,
+            Some(_) => {}
+            None => {
+                if let Some(claim) = self.claims.get_mut(&choice.claim) {
+                    claim.selected_node = Word::empty();
+                }
             }
         }
     }

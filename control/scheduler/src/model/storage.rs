@@ -6,6 +6,8 @@ use crate::model::{Labels, NodeTerm};
 /// A claim on storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
+    /// `metadata.uid`.
+    pub uid: Word,
     /// The class that it names; `None` where it names none.
     pub class: Option<Word>,
     /// The volume that it is bound to or asks for; empty for none.

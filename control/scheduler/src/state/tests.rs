@@ -58,7 +58,9 @@ fn put(state: &mut State, now: u64, pod: Pod) {
 fn next(state: &mut State, now: u64) -> String {
     match state.next(at(now)) {
         None => "-".to_owned(),
-        Some(Step::Bind { taken, placement }) => {
+        Some(Step::Bind {
+            taken, placement, ..
+        }) => {
             format!("{} on {}", taken.pod.key.name, placement.node)
         }
         Some(Step::Refuse { message, plan, .. }) => match plan {
@@ -96,7 +98,7 @@ fn what_could_not_be_bound_has_another_turn() {
     // The watch brings an older state meanwhile.
     put(&mut state, 0, pod("a", 0, 700));
     assert_eq!(next(&mut state, 0), "-");
-    state.not_bound(at(0), &PodKey::new("ns", "a"));
+    state.not_bound(at(0), &PodKey::new("ns", "a"), &[]);
     assert_eq!(
         (next(&mut state, 0).as_str(), state.cluster.placed()),
         ("-", 0)

@@ -10,14 +10,17 @@ mod random;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keelson_scheduler::cluster::Cluster;
 use keelson_scheduler::framework::Cycle;
 use keelson_scheduler::intern::Word;
 use keelson_scheduler::model::{Labels, Node, Pod};
 use keelson_scheduler::profile::Profile;
+use keelson_scheduler::queue::Waits;
 use keelson_scheduler::registry::{Settings, profile};
 use keelson_scheduler::schedule::{Filtering, totals};
+use keelson_scheduler::state::{State, Step};
 use random::{Random, World};
 use serde_json::Value;
 
@@ -91,5 +94,69 @@ fn verdicts_and_scores_are_those_of_the_model() {
     assert!(
         fits > 5_000 && refused > 5_000,
         "{fits} fit, {refused} do not"
+    );
+}
+
+/// Pods that come all at once, most of them alike, so that they are placed in batches, too.
+fn crowd(world: &World, random: &mut Random) -> Vec<Value> {
+    let mut crowd = Vec::new();
+    for kind in 0..6 {
+        let one = world.pod(random, "x");
+        for number in 0..1 + random.below(8) {
+            let mut pod = one.clone();
+            pod["metadata"]["name"] = format!("{kind}-{number}").into();
+            pod["metadata"]["uid"] = format!("{kind}-{number}").into();
+            pod["metadata"]["deletionTimestamp"] = Value::Null;
+            crowd.push(pod);
+        }
+    }
+    crowd
+}
+
+fn replay(seed: u64) -> (usize, u64) {
+    let mut random = Random::new(seed);
+    let mut world = World::new(&mut random);
+    let profiles = vec![profile("default-scheduler", Settings::default())];
+    let mut state = State::new(profiles, Waits::default(), seed);
+    state.cluster = cluster(&world);
+    let crowd = crowd(&world, &mut random);
+    for pod in &crowd {
+        let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
+        state.put_pod(Duration::ZERO, &Arc::new(pod));
+    }
+    let mut bound = 0;
+    while let Some(step) = state.next(Duration::ZERO) {
+        let Step::Bind {
+            taken, placement, ..
+        } = step
+        else {
+            continue;
+        };
+        let name = taken.pod.key.name.text();
+        let mut all = crowd.iter();
+        let pod = all.find(|pod| pod["metadata"]["name"] == name).unwrap();
+        let node = placement.node.text();
+        let allowed = model::scores(&world, pod);
+        assert!(
+            allowed.contains_key(node),
+            "seed {seed}: {name} on {node}\n{pod:#}\n{world:#?}"
+        );
+        world.bind(pod.clone(), node);
+        bound += 1;
+    }
+    (bound, state.batched)
+}
+
+#[test]
+fn no_binding_breaks_a_hard_constraint() {
+    let (mut bound, mut batched) = (0, 0);
+    for seed in 1..=CLUSTERS / 10 {
+        let (some, together) = replay(seed);
+        bound += some;
+        batched += together;
+    }
+    assert!(
+        bound > 1_000 && batched > 20,
+        "{bound} bound, {batched} in batches"
     );
 }

@@ -144,3 +144,65 @@ async fn a_pod_with_priority_displaces_another() {
     stop.cancel();
     scheduler.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_waits_is_bound_with_its_pod() {
+    let cluster = Cluster::start().await;
+    let stop = CancellationToken::new();
+    let scheduler = cluster.scheduler(&["--leader-elect=false"], &stop);
+    cluster.node("a", "4", Value::Null).await;
+    let classes = keelson_client::Resource::fixed(
+        "storage.k8s.io",
+        "v1",
+        "storageclasses",
+        "StorageClass",
+        false,
+    );
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": "waits"}, "provisioner": "csi.example.com",
+        "volumeBindingMode": "WaitForFirstConsumer"});
+    cluster
+        .client
+        .create::<_, Value>(&classes.all(), &class)
+        .await
+        .unwrap();
+    let claims = core("persistentvolumeclaims", "PersistentVolumeClaim", true);
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "c", "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "waits",
+            "resources": {"requests": {"storage": "1Gi"}}}});
+    cluster
+        .client
+        .create::<_, Value>(&claims.within("default"), &claim)
+        .await
+        .unwrap();
+    let volumes = json!({"spec": {"volumes": [
+        {"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}});
+    cluster.pod("p", "1", volumes).await;
+    // Who makes volumes sees the node, makes one and has the claim bound.
+    let path = claims.named("default", "c");
+    loop {
+        let claim: Value = cluster.client.get(&path).await.unwrap();
+        if claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "a" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let pod: Value = cluster.client.get(&pod_path("p")).await.unwrap();
+    assert!(
+        pod["spec"]["nodeName"].is_null(),
+        "not before its volume is there"
+    );
+    let bound = keelson_client::request::Patch::Merge(json!({
+        "metadata": {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+        "spec": {"volumeName": "made"}}));
+    let options = keelson_client::request::WriteOptions::default();
+    cluster
+        .client
+        .patch::<Value>(&path, &bound, &options)
+        .await
+        .unwrap();
+    assert_eq!(cluster.bound("p").await, "a");
+    stop.cancel();
+    scheduler.await.unwrap();
+}
