@@ -116,14 +116,14 @@ if [ "$(id -u)" != 0 ]; then
     fi
     skipped=$((skipped + listed - (passed + failed - before)))
 elif [ "$mode" = bench ]; then
-    cargo bench --locked --target-dir "$target" -p keelson-tests -p keelson-store -p keelson-apiserver --no-run
+    cargo bench --locked --target-dir "$target" -p keelson-tests -p keelson-store -p keelson-apiserver -p keelson-scheduler --no-run
     KEELSON_TEST_CONTAINERD_BIN=$(systemd/fetch-runtime.sh)
     KEELSON_TEST_GO_CNI_BIN=$(systemd/fetch-runtime.sh cni-plugins)
     export KEELSON_TEST_CONTAINERD_BIN KEELSON_TEST_GO_CNI_BIN
     isolated cargo bench --locked --target-dir "$target" --offline -p keelson-tests
     KEELSON_TEST_ETCD_BIN=$(systemd/fetch-runtime.sh etcd)
     export KEELSON_TEST_ETCD_BIN
-    cargo bench --locked --target-dir "$target" --offline -p keelson-store -p keelson-apiserver
+    cargo bench --locked --target-dir "$target" --offline -p keelson-store -p keelson-apiserver -p keelson-scheduler
     exit
 else
     say "tier node"

@@ -222,6 +222,7 @@ fn one_pod_claims_and_limits_of_drivers_are_kept() {
     put(&mut cluster, "c", bound.clone());
     let with_csi = Volume {
         csi: Some((word("csi.example.com"), word("h"))),
+        available: false,
         nodes: None,
         ..volume("v", 1, "1")
     };
