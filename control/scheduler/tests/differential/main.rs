@@ -25,7 +25,7 @@ use random::{Random, World};
 use serde_json::Value;
 
 /// Clusters of a run; each with several pods to place.
-const CLUSTERS: u64 = 2_000;
+const CLUSTERS: u64 = 1_000;
 const PODS: usize = 4;
 
 fn cluster(world: &World) -> Cluster {
@@ -92,16 +92,20 @@ fn verdicts_and_scores_are_those_of_the_model() {
     }
     // A generator that makes everything fit, or nothing, tests nothing.
     assert!(
-        fits > 5_000 && refused > 5_000,
+        fits > 2_000 && refused > 2_000,
         "{fits} fit, {refused} do not"
     );
 }
 
 /// Pods that come all at once, most of them alike, so that they are placed in batches, too.
-fn crowd(world: &World, random: &mut Random) -> Vec<Value> {
+fn crowd(world: &World, random: &mut Random, plain: bool) -> Vec<Value> {
     let mut crowd = Vec::new();
     for kind in 0..6 {
-        let one = world.pod(random, "x");
+        let mut one = world.pod(random, "x");
+        if plain {
+            one["spec"]["affinity"] = Value::Null;
+            one["spec"]["topologySpreadConstraints"] = Value::Null;
+        }
         for number in 0..1 + random.below(8) {
             let mut pod = one.clone();
             pod["metadata"]["name"] = format!("{kind}-{number}").into();
@@ -116,10 +120,15 @@ fn crowd(world: &World, random: &mut Random) -> Vec<Value> {
 fn replay(seed: u64) -> (usize, u64) {
     let mut random = Random::new(seed);
     let mut world = World::new(&mut random);
+    // Where pods do not look at each other, like ones are placed together.
+    let plain = seed.is_multiple_of(2);
+    if plain {
+        world.pods.clear();
+    }
     let profiles = vec![profile("default-scheduler", Settings::default())];
     let mut state = State::new(profiles, Waits::default(), seed);
     state.cluster = cluster(&world);
-    let crowd = crowd(&world, &mut random);
+    let crowd = crowd(&world, &mut random, plain);
     for pod in &crowd {
         let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
         state.put_pod(Duration::ZERO, &Arc::new(pod));
@@ -150,13 +159,13 @@ fn replay(seed: u64) -> (usize, u64) {
 #[test]
 fn no_binding_breaks_a_hard_constraint() {
     let (mut bound, mut batched) = (0, 0);
-    for seed in 1..=CLUSTERS / 10 {
+    for seed in 1..=CLUSTERS / 5 {
         let (some, together) = replay(seed);
         bound += some;
         batched += together;
     }
     assert!(
-        bound > 1_000 && batched > 20,
+        bound > 700 && batched > 50,
         "{bound} bound, {batched} in batches"
     );
 }
