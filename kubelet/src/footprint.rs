@@ -28,10 +28,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Gives memory back whenever what was going on is over. `changes` counts what goes on.
 pub async fn stay_small(mut changes: watch::Receiver<u64>) {
     let pages = segments::of_this_program();
-    // Or two MiB come back with each page, where the page cache has them in one piece.
-    pages
-        .iter()
-        .for_each(|pages| advise(pages, libc::MADV_NOHUGEPAGE));
     loop {
         calm(&mut changes).await;
         give_back(&pages);
@@ -55,23 +51,20 @@ async fn calm(changes: &mut watch::Receiver<u64>) {
 
 fn give_back(pages: &[Pages]) {
     allocator::trim();
-    // They come back from the page cache when they are needed.
-    pages
-        .iter()
-        .for_each(|pages| advise(pages, libc::MADV_DONTNEED));
+    pages.iter().for_each(release);
 }
 
-/// Tells the kernel how to treat pages of the program's file.
+/// Unmaps pages of the program's file, which come back from the page cache when they are needed.
 #[expect(
     unsafe_code,
     reason = "madvise is the only way to give pages back, and has no safe binding"
 )]
-fn advise(pages: &Pages, advice: libc::c_int) {
+fn release(pages: &Pages) {
     let start = std::ptr::with_exposed_provenance_mut(pages.start);
     // SAFETY: `pages` is a whole mapping of a segment of this program which cannot be written, so
     // its pages hold what the file holds: dropped, they come back as they were. A refusal is harmless.
     unsafe {
-        libc::madvise(start, pages.length, advice);
+        libc::madvise(start, pages.length, libc::MADV_DONTNEED);
     }
 }
 
