@@ -97,7 +97,7 @@ fn a_containerd_that_is_too_old_is_refused_by_name() {
     .expect("a program");
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).expect("executable");
     let path = folder.path().to_str().expect("a plain path");
-    let output = node.keelson(&["up", "--containerd", path]);
+    let output = node.keelson(&["up", "--standalone", "--containerd", path]);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(

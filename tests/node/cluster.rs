@@ -46,12 +46,14 @@ fn a_machine_becomes_a_cluster_and_goes_without_a_trace() {
         nodes.contains("machine-1") && nodes.contains(" Ready"),
         "{nodes}"
     );
-    let parts = cluster.kubectl(&["get", "pods", "-n", "kube-system", "--no-headers"]);
+    let parts = || cluster.kubectl(&["get", "pods", "-n", "kube-system", "--no-headers"]);
     for part in ["apiserver", "controller-manager", "proxy"] {
         let part = format!("kube-{part}-machine-1");
-        assert!(
-            parts.contains(&part),
-            "{part} has a picture in the API:\n{parts}"
+        assert_eventually!(
+            60,
+            parts().contains(&part),
+            "{part} has a picture in the API:\n{}",
+            parts()
         );
     }
     cluster.apply(&pod("talker", "machine-1", "echo hello; exec sleep 3600"));

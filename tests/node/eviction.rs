@@ -10,8 +10,12 @@ use serde_json::json;
 fn a_pod_of_the_api_goes_and_the_nodes_own_stay() {
     let cluster = Cluster::start();
     let node = cluster.first();
-    // A controller may have made it already.
-    let _ = cluster.try_kubectl(&["create", "serviceaccount", "default"]);
+    let account = ["get", "serviceaccount", "default"];
+    assert_eventually!(
+        60,
+        cluster.try_kubectl(&account).is_ok(),
+        "the service account comes"
+    );
     let victim = set(pod("victim", LAST), "/spec/nodeName", &json!("machine-1"));
     let victim = set(victim, "/spec/automountServiceAccountToken", &json!(false));
     cluster.apply(&victim);
