@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
-const LONG: Duration = Duration::from_secs(120);
-const PATIENCE: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Servers, each with threads of its own, so that one can end without a word.
 struct Fleet {

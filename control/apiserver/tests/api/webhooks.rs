@@ -66,7 +66,7 @@ async fn mutating_webhooks_change_and_warn() {
     let rules = json!([{"operations": ["CREATE", "UPDATE"], "apiGroups": [""],
         "apiVersions": ["v1"], "resources": ["configmaps"]}]);
     let hook = json!({"name": "label.example.com", "admissionReviewVersions": ["v1"],
-        "sideEffects": "None", "rules": rules, "clientConfig": {
+        "sideEffects": "None", "timeoutSeconds": 30, "rules": rules, "clientConfig": {
             "url": format!("https://localhost:{}/label", address.port()),
             "caBundle": STANDARD.encode(ca)}});
     let configuration = json!({"metadata": {"name": "label"}, "webhooks": [hook]});
