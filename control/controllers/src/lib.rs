@@ -65,6 +65,8 @@ pub mod serve;
 pub mod service_account;
 pub mod stateful_set;
 pub mod taint_eviction;
+#[cfg(test)]
+mod tests;
 pub mod time_zones;
 pub mod ttl_after_finished;
 pub mod wiring;

@@ -55,13 +55,11 @@ pub(super) fn down(decision: &mut Decision<'_>) {
         return;
     }
     let mut sizes: Vec<i32> = old.iter().map(size).collect();
-    take_unhealthy(&old, &mut sizes, most);
-    let available: i32 = decision
-        .sets
-        .all()
-        .map(|set| set.status.available_replicas)
-        .sum();
-    take_healthy(&mut sizes, available - least);
+    let left = take_unhealthy(&old, &mut sizes, most);
+    // A set whose status is older than its size has no more pods than that.
+    let available = |set: &Arc<ReplicaSet>| set.status.available_replicas.min(size(set));
+    let available: i32 = decision.sets.all().map(available).sum();
+    take_healthy(&mut sizes, left.min(available - least));
     for (set, target) in old.iter().zip(sizes) {
         if target != size(set) {
             decision.resize(set, target);
@@ -69,13 +67,15 @@ pub(super) fn down(decision: &mut Decision<'_>) {
     }
 }
 
-fn take_unhealthy(old: &[Arc<ReplicaSet>], sizes: &mut [i32], most: i32) {
+/// Takes pods that are not available; the result is how many more may be taken.
+fn take_unhealthy(old: &[Arc<ReplicaSet>], sizes: &mut [i32], most: i32) -> i32 {
     let mut left = most;
     for (set, size) in old.iter().zip(sizes) {
         let useless = (*size - set.status.available_replicas).clamp(0, left.max(0));
         *size -= useless;
         left -= useless;
     }
+    left
 }
 
 fn take_healthy(sizes: &mut [i32], most: i32) {

@@ -1,0 +1,9 @@
+//! The controllers over the wire: an API server of its own for each test, with upstream's roles, and
+//! pods that only say that they run.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking where something is missing"
+)]
+
+mod harness;
+mod workloads;
