@@ -56,8 +56,8 @@ pub const REGISTRATION: Registration = Registration {
             }
         });
         let slices = wiring.watch(|change: &Change<EndpointSlice>, keys| {
-            keys.extend(change.current().and_then(|slice| service_of(slice)));
-            keys.extend(change.previous().and_then(|slice| service_of(slice)));
+            keys.extend(change.current().and_then(service_of));
+            keys.extend(change.previous().and_then(service_of));
             keys.dedup();
         });
         let limit = wiring.options.max_endpoints_per_slice.clamp(1, 1000) as usize;

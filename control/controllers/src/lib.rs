@@ -34,14 +34,18 @@
 
 pub mod accounts;
 pub mod caches;
+pub mod certificate;
 pub mod claim;
+pub mod cluster_role_aggregation;
 pub mod command;
 pub mod controller;
 pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
 pub mod discovery;
+pub mod disruption;
 pub mod endpoint_slice;
+pub mod endpoints;
 pub mod execute;
 pub mod garbage_collector;
 #[cfg(test)]

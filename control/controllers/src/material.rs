@@ -26,3 +26,15 @@ fn text(path: &Path, flag: &str) -> Option<String> {
         }
     }
 }
+
+/// Certificate and key that sign what is requested, as PEM. `None`, which is told if they were
+/// named, where there are none.
+#[must_use]
+pub fn signing(options: &Options) -> Option<(String, String)> {
+    let certificate = options.cluster_signing_cert_file.as_deref()?;
+    let key = options.cluster_signing_key_file.as_deref()?;
+    Some((
+        text(certificate, "--cluster-signing-cert-file")?,
+        text(key, "--cluster-signing-key-file")?,
+    ))
+}

@@ -2,7 +2,8 @@
 
 use crate::controller::Registration;
 use crate::{
-    endpoint_slice, garbage_collector, namespace, node_ipam, node_lifecycle, pod_gc, replica_set,
+    certificate, cluster_role_aggregation, disruption, endpoint_slice, endpoints,
+    garbage_collector, namespace, node_ipam, node_lifecycle, pod_gc, replica_set,
     root_ca_publisher, service_account, taint_eviction,
 };
 
@@ -25,6 +26,12 @@ pub const CONTROLLERS: &[Registration] = &[
     pod_gc::REGISTRATION,
     namespace::REGISTRATION,
     garbage_collector::REGISTRATION,
+    endpoints::REGISTRATION,
+    cluster_role_aggregation::REGISTRATION,
+    disruption::REGISTRATION,
+    certificate::approve::REGISTRATION,
+    certificate::sign::REGISTRATION,
+    certificate::clean::REGISTRATION,
 ];
 
 /// Why a choice of controllers is none.

@@ -1,16 +1,16 @@
-//! Decides that every namespace has the ConfigMap by which pods know the API server. The key is
+//! Sees to it that every namespace has the ConfigMap by which pods know the API server. The key is
 //! the namespace.
 
-use keelson_client::Store;
 use keelson_client::cache::{Change, Key};
-use serde_json::json;
+use keelson_client::runner::Outcome;
+use keelson_client::{Client, Store};
+use serde_json::{Value, json};
 
-use crate::controller::{Input, Plan, Reconcile, Registration, Work};
+use crate::controller::{Act, ActError, Acting, Registration, Work};
 use crate::kinds::root_ca_map::NAME;
 use crate::kinds::{Kind as _, Labels, Namespace, RootCaMap};
 use crate::material;
 use crate::wiring::Wiring;
-use crate::write::Write;
 
 /// The key in the ConfigMap.
 const FIELD: &str = "ca.crt";
@@ -31,7 +31,8 @@ pub const REGISTRATION: Registration = Registration {
         let maps = wiring.watch(|change: &Change<RootCaMap>, keys| {
             keys.push(Key::new("", &change.latest().metadata.namespace));
         });
-        Some(Work::decide(Publisher {
+        Some(Work::act(Publisher {
+            client: wiring.client.clone(),
             namespaces: wiring.own::<Namespace>(),
             maps,
             ca,
@@ -39,88 +40,104 @@ pub const REGISTRATION: Registration = Registration {
     },
 };
 
-/// Makes and repairs the ConfigMaps.
-#[derive(Debug)]
+/// Makes and repairs the ConfigMaps. Its account may not read them, so that they are replaced as a
+/// whole.
 struct Publisher {
+    client: Client,
     namespaces: Store<Namespace>,
     maps: Store<RootCaMap>,
     ca: String,
 }
 
-impl Reconcile for Publisher {
-    fn reconcile(&self, input: &Input<'_>) -> Plan {
-        let namespace = &*input.key.name;
-        let mut plan = Plan::default();
+impl Act for Publisher {
+    fn act<'a>(&'a self, key: &'a Key) -> Acting<'a> {
+        Box::pin(self.work(&key.name))
+    }
+}
+
+impl Publisher {
+    async fn work(&self, namespace: &str) -> Result<Outcome, ActError> {
         let known = self.namespaces.get("", namespace);
         if !known.is_some_and(|namespace| namespace.is_active()) {
-            return plan;
+            return Ok(Outcome::Settled);
         }
-        let data = Labels::from([(FIELD.to_owned(), self.ca.clone())]);
-        let Some(map) = self.maps.get(namespace, NAME) else {
-            let map = json!({
-                "metadata": {
-                    "name": NAME,
-                    "namespace": namespace,
-                    "annotations": {DESCRIPTION: PURPOSE},
-                },
-                "data": data,
-            });
-            plan.write(Write::ensure(RootCaMap::RESOURCE, namespace, map));
-            return plan;
+        let map = self.maps.get(namespace, NAME);
+        let Some(wanted) = wanted(namespace, map.as_deref(), &self.ca) else {
+            return Ok(Outcome::Settled);
         };
-        let described = map.metadata.annotations.contains_key(DESCRIPTION);
-        if map.data != data || !described {
-            let stale = map.data.keys().filter(|key| *key != FIELD);
-            let mut changes = json!({FIELD: self.ca});
-            for key in stale {
-                changes[key] = serde_json::Value::Null;
+        let written = match map {
+            None => {
+                let maps = RootCaMap::RESOURCE.within(namespace);
+                self.client.create::<_, Value>(&maps, &wanted).await
             }
-            let annotations = json!({DESCRIPTION: PURPOSE});
-            plan.write(Write::patch(
-                &*map,
-                json!({"metadata": {"annotations": annotations}, "data": changes}),
-            ));
+            Some(_) => {
+                let map = RootCaMap::RESOURCE.named(namespace, NAME);
+                self.client.update::<_, Value>(&map, &wanted).await
+            }
+        };
+        match written {
+            // Somebody else was faster: their change wakes the key.
+            Err(error) if error.is_already_exists() || error.is_not_found() => Ok(Outcome::Settled),
+            Err(error) if error.is_conflict() => Ok(Outcome::Later),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(Outcome::Settled),
         }
-        plan
     }
+}
+
+/// What the map should be, unless it is that already.
+fn wanted(namespace: &str, map: Option<&RootCaMap>, ca: &str) -> Option<Value> {
+    let data = Labels::from([(FIELD.to_owned(), ca.to_owned())]);
+    let right =
+        |map: &RootCaMap| map.data == data && map.metadata.annotations.contains_key(DESCRIPTION);
+    if map.is_some_and(right) {
+        return None;
+    }
+    let meta = map.map(|map| &map.metadata);
+    let mut annotations = meta
+        .map(|meta| meta.annotations.clone())
+        .unwrap_or_default();
+    annotations.insert(DESCRIPTION.to_owned(), PURPOSE.to_owned());
+    Some(json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": NAME, "namespace": namespace, "annotations": annotations,
+            "labels": meta.map(|meta| &meta.labels),
+            "resourceVersion": meta.map(|meta| &meta.resource_version),
+        },
+        "data": data,
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::Publisher;
+    use super::wanted;
     use crate::given;
-    use crate::write::Action;
+    use crate::kinds::RootCaMap;
 
     #[test]
     fn the_map_is_made_and_repaired() {
-        let planned = |maps: Value| {
-            let controller = Publisher {
-                namespaces: given::store(json!([
-                    {"metadata": {"name": "a"}, "status": {"phase": "Active"}}])),
-                maps: given::store(maps),
-                ca: "PEM".to_owned(),
-            };
-            given::plan(&controller, given::at(0), "", "a").writes
+        let data = |map: Option<Value>| {
+            let map: Option<RootCaMap> = map.map(given::read);
+            let wanted = wanted("a", map.as_ref(), "PEM")?;
+            Some((
+                wanted["data"].clone(),
+                wanted["metadata"]["resourceVersion"].clone(),
+            ))
         };
-        let made = planned(json!([]));
-        let Action::Create { object, or_exists } = &made[0].action else {
-            panic!("{made:?}");
-        };
-        assert_eq!(
-            (&object["data"], *or_exists),
-            (&json!({"ca.crt": "PEM"}), true)
-        );
         let map = |data: Value| {
-            json!([{"metadata": {"name": "kube-root-ca.crt", "namespace": "a",
-                "annotations": {"kubernetes.io/description": "x"}}, "data": data}])
+            Some(
+                json!({"metadata": {"name": "kube-root-ca.crt", "namespace": "a",
+                "resourceVersion": "7", "annotations": {"kubernetes.io/description": "x"}},
+                "data": data}),
+            )
         };
-        assert_eq!(planned(map(json!({"ca.crt": "PEM"}))), []);
-        let repaired = planned(map(json!({"ca.crt": "OLD", "more": "x"})));
-        let Action::Patch { changes, .. } = &repaired[0].action else {
-            panic!("{repaired:?}");
-        };
-        assert_eq!(changes["data"], json!({"ca.crt": "PEM", "more": null}));
+        let right = json!({"ca.crt": "PEM"});
+        assert_eq!(data(None), Some((right.clone(), Value::Null)));
+        assert_eq!(data(map(right.clone())), None);
+        let spoilt = map(json!({"ca.crt": "OLD", "more": "x"}));
+        assert_eq!(data(spoilt), Some((right, json!("7"))));
     }
 }

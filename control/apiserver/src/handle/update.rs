@@ -206,6 +206,12 @@ fn prepare(call: &Call, options: &WriteOptions, new: Value, old: &Value) -> Valu
     create::fill_in(call, &mut new);
     match part {
         "status" | "approval" => write::prepare_status(&call.kind, &mut new, old),
+        "finalize" => {
+            // An ordinary change leaves these as they were.
+            let finalizers = new["spec"]["finalizers"].take();
+            write::prepare_update(&call.kind, &mut new, old);
+            new["spec"]["finalizers"] = finalizers;
+        }
         _ => write::prepare_update(&call.kind, &mut new, old),
     }
     if options.applied {

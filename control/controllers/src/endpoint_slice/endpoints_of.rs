@@ -70,9 +70,9 @@ pub fn families(service: &Service) -> Vec<Family> {
 /// Whether a pod belongs among the endpoints: it has an address and has not run to its end.
 #[must_use]
 pub fn has_endpoint(pod: &Pod, while_terminating: bool) -> bool {
-    !pod.is_finished()
-        && !(pod.status.pod_ip.is_empty() && pod.status.pod_ips.is_empty())
-        && (while_terminating || !pod.metadata.is_leaving())
+    let has_address = !pod.status.pod_ip.is_empty() || !pod.status.pod_ips.is_empty();
+    let may_leave = while_terminating || !pod.metadata.is_leaving();
+    has_address && may_leave && !pod.is_finished()
 }
 
 /// The ports of the Service as this pod serves them; a named port that the pod lacks is left out.

@@ -1,6 +1,7 @@
 //! Follows the metadata of every kind that can be deleted, as kinds come and go, and says which
 //! objects are worth a look. Must not know what becomes of them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -211,7 +212,7 @@ impl Monitors {
         let before = kinds.len();
         let mut fresh = Vec::new();
         for (name, resource) in wanted {
-            if !kinds.contains_key(&name) {
+            if let Entry::Vacant(place) = kinds.entry(name) {
                 let (objects, writer) = Store::new(Tracked::indexes());
                 let monitor = Monitor {
                     resource: resource.clone(),
@@ -221,8 +222,8 @@ impl Monitors {
                 };
                 let reflector = Reflector::new(client.metadata_only(), resource.all());
                 tasks.spawn(reflect(reflector, writer, monitor.stop.clone()));
-                fresh.push((name.clone(), resource.clone(), objects));
-                kinds.insert(name, monitor);
+                fresh.push((place.key().clone(), resource.clone(), objects));
+                place.insert(monitor);
             }
         }
         if !fresh.is_empty() {

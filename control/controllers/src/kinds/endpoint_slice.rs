@@ -12,8 +12,11 @@ pub const SERVICE: &str = "service";
 /// The label that names a slice's Service.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// Go writes an empty list as null.
-fn null_is_default<'de, D, T>(input: D) -> Result<T, D::Error>
+/// Reads what Go writes as null when it is empty.
+///
+/// # Errors
+/// It is neither null nor what is wanted.
+pub fn null_is_default<'de, D, T>(input: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,
@@ -95,7 +98,7 @@ pub struct Conditions {
 }
 
 /// The object behind an endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(default)]
 pub struct TargetRef {
     /// `kind`.

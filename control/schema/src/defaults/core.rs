@@ -104,11 +104,11 @@ fn traffic(service: &mut Value) {
 
 /// Fills in a namespace: what must happen before it goes, and its name as a label.
 pub fn namespace(namespace: &mut Value) {
-    let rules = [
-        ("spec.finalizers", List(&["kubernetes"])),
-        ("status.phase", Text("Active")),
-    ];
-    apply_rules(namespace, &rules);
+    // One that leaves has none again when it was finalized.
+    if namespace.pointer("/metadata/deletionTimestamp").is_none() {
+        apply_rules(namespace, &[("spec.finalizers", List(&["kubernetes"]))]);
+    }
+    apply_rules(namespace, &[("status.phase", Text("Active"))]);
     let name = text(namespace, "/metadata/name").to_owned();
     if !name.is_empty()
         && let Some(metadata) = at(namespace, &["metadata"])
