@@ -1,3 +1,5 @@
+//! Slices of Services, from objects to writes.
+
 use serde_json::{Value, json};
 
 use super::{MANAGED_BY, MANAGER, Slicer};

@@ -1,3 +1,5 @@
+//! Certificates are believed by who knows the authority.
+
 use std::sync::Arc;
 
 use base64::Engine as _;

@@ -1,3 +1,5 @@
+//! Packing: cases, and that any sequence of changes ends right.
+
 use std::collections::BTreeSet;
 
 use proptest::collection::vec;

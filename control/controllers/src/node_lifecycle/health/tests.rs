@@ -1,3 +1,5 @@
+//! Nodes that fall silent and come back, over time.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
