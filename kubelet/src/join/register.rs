@@ -102,9 +102,10 @@ impl Registrar {
             match self.client.create(&nodes().all(), &node).await {
                 Err(error) if error.is_already_exists() => {}
                 outcome => {
+                    let made = outcome?;
                     let new = node.status.unwrap_or_default();
                     self.note(&NodeStatus::default(), &new);
-                    return outcome;
+                    return Ok(made);
                 }
             }
         }
