@@ -76,6 +76,6 @@ install ca-certificates curl xz-utils gcc libc6-dev busybox-static debian-archiv
 command -v gpgv >/dev/null || command -v sqv >/dev/null || install gpgv
 rust
 case "${1:-}" in
-tests) install iproute2 util-linux nftables iptables ;;
+tests) install iproute2 util-linux nftables iptables python3-venv ;;
 vm) install qemu-system-x86 seabios mmdebstrap e2fsprogs cpio ;;
 esac

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod bad_disks;
+mod clients;
 mod cluster;
 mod crash;
 mod down;
