@@ -31,6 +31,64 @@ async fn live(cluster: &Cluster, node: &str) -> ! {
     }
 }
 
+/// The node is marked, and its pod, unlike others, leaves.
+async fn await_loss(cluster: &Cluster) {
+    let node = eventually("taints", async || {
+        let node = cluster.find(&NODES, "", "silent").await?;
+        let taints = node["spec"]["taints"].as_array()?.clone();
+        let has = |effect: &str| {
+            taints.iter().any(|taint| {
+                taint["key"] == "node.kubernetes.io/unreachable" && taint["effect"] == effect
+            })
+        };
+        (has("NoSchedule") && has("NoExecute")).then_some(node)
+    })
+    .await;
+    let ready = &node["status"]["conditions"][0];
+    assert_eq!(
+        (&ready["status"], &ready["reason"]),
+        (&json!("Unknown"), &json!("NodeStatusUnknown"))
+    );
+    eventually("a pod that leaves", async || {
+        let pod = cluster.find(&PODS, "team", "on-silent").await?;
+        let conditions = pod["status"]["conditions"].as_array()?;
+        let target = conditions
+            .iter()
+            .find(|it| it["type"] == "DisruptionTarget")?;
+        assert_eq!(target["reason"], "DeletionByTaintManager");
+        pod["metadata"]["deletionTimestamp"]
+            .is_string()
+            .then_some(())
+    })
+    .await;
+    let stays = cluster
+        .find(&PODS, "team", "on-alive")
+        .await
+        .expect("a pod");
+    assert_eq!(stays["metadata"]["deletionTimestamp"], Value::Null);
+}
+
+/// Each node has a range of its own.
+async fn check_ranges(cluster: &Cluster) {
+    let ranges: std::collections::BTreeSet<String> = [
+        cluster.find(&NODES, "", "alive").await,
+        cluster.find(&NODES, "", "silent").await,
+    ]
+    .iter()
+    .flatten()
+    .map(|node| {
+        node["spec"]["podCIDR"]
+            .as_str()
+            .expect("a range")
+            .to_owned()
+    })
+    .collect();
+    assert_eq!(
+        ranges,
+        ["10.244.0.0/24".to_owned(), "10.244.1.0/24".to_owned()].into()
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pods_leave_a_node_that_fell_silent() {
     let cluster = Cluster::start(&[
@@ -74,56 +132,8 @@ async fn pods_leave_a_node_that_fell_silent() {
     cluster.make(&PODS, "team", pod("alive")).await;
     cluster.make(&PODS, "team", pod("silent")).await;
     let watched = async {
-        let node = eventually("taints", async || {
-            let node = cluster.find(&NODES, "", "silent").await?;
-            let taints = node["spec"]["taints"].as_array()?.clone();
-            let has = |effect: &str| {
-                taints.iter().any(|taint| {
-                    taint["key"] == "node.kubernetes.io/unreachable" && taint["effect"] == effect
-                })
-            };
-            (has("NoSchedule") && has("NoExecute")).then_some(node)
-        })
-        .await;
-        let ready = &node["status"]["conditions"][0];
-        assert_eq!(
-            (&ready["status"], &ready["reason"]),
-            (&json!("Unknown"), &json!("NodeStatusUnknown"))
-        );
-        eventually("a pod that leaves", async || {
-            let pod = cluster.find(&PODS, "team", "on-silent").await?;
-            let conditions = pod["status"]["conditions"].as_array()?;
-            let target = conditions
-                .iter()
-                .find(|it| it["type"] == "DisruptionTarget")?;
-            assert_eq!(target["reason"], "DeletionByTaintManager");
-            pod["metadata"]["deletionTimestamp"]
-                .is_string()
-                .then_some(())
-        })
-        .await;
-        let stays = cluster
-            .find(&PODS, "team", "on-alive")
-            .await
-            .expect("a pod");
-        assert_eq!(stays["metadata"]["deletionTimestamp"], Value::Null);
-        let ranges: std::collections::BTreeSet<String> = [
-            cluster.find(&NODES, "", "alive").await,
-            cluster.find(&NODES, "", "silent").await,
-        ]
-        .iter()
-        .flatten()
-        .map(|node| {
-            node["spec"]["podCIDR"]
-                .as_str()
-                .expect("a range")
-                .to_owned()
-        })
-        .collect();
-        assert_eq!(
-            ranges,
-            ["10.244.0.0/24".to_owned(), "10.244.1.0/24".to_owned()].into()
-        );
+        await_loss(&cluster).await;
+        check_ranges(&cluster).await;
     };
     tokio::select! {
         () = watched => {}
