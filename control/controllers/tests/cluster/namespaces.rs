@@ -46,7 +46,7 @@ async fn a_namespace_begins_with_an_account_and_the_ca() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_namespace_that_leaves_names_what_holds_it() {
+async fn a_namespace_that_leaves_names_what_holds_it_and_then_ends() {
     let cluster = Cluster::start(&[CONTROLLERS]).await;
     cluster.namespace("team").await;
     let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
@@ -74,4 +74,13 @@ async fn a_namespace_that_leaves_names_what_holds_it() {
     let remaining = condition(&namespace, "NamespaceContentRemaining").unwrap();
     assert_eq!(remaining["reason"], "SomeResourcesRemain");
     assert!(cluster.find(&CONFIG_MAPS, "team", "free").await.is_none());
+    let let_go = json!({"metadata": {"finalizers": null}});
+    cluster
+        .change(&CONFIG_MAPS, ("team", "held"), "", let_go)
+        .await;
+    eventually("an end of the namespace", async || {
+        let left = cluster.find(&NAMESPACES, "", "team").await;
+        left.is_none().then_some(())
+    })
+    .await;
 }
