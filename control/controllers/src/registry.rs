@@ -50,20 +50,31 @@ pub enum ChoiceError {
 /// Upstream's controllers which this build lacks. They may be named, and are then not run.
 const ABSENT: &[&str] = &[
     "attachdetach",
+    "bootstrap-signer-controller",
     "cloud-node-lifecycle-controller",
     "device-taint-eviction-controller",
+    "endpointslice-mirroring-controller",
     "ephemeral-volume-controller",
     "horizontal-pod-autoscaler-controller",
     "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    "legacy-serviceaccount-token-cleaner-controller",
     "node-route-controller",
     "persistentvolume-attach-detach-controller",
+    "persistentvolume-binder-controller",
     "persistentvolume-expander-controller",
+    "persistentvolume-protection-controller",
+    "persistentvolumeclaim-protection-controller",
     "podcertificaterequest-cleaner-controller",
     "resourceclaim-controller",
+    "resourcequota-controller",
     "selinux-warning-controller",
+    "service-cidr-controller",
     "service-lb-controller",
+    "serviceaccount-token-controller",
     "storage-version-migrator-controller",
     "storageversion-garbage-collector-controller",
+    "token-cleaner-controller",
+    "ttl-controller",
     "validatingadmissionpolicy-status-controller",
     "volumeattributesclass-protection-controller",
 ];
@@ -99,6 +110,28 @@ pub fn choose(
     Ok(chosen.collect())
 }
 
+/// The names of a choice that ask for a controller which this build lacks; `*` asks for all of
+/// upstream's that are usually on.
+pub fn lacking<'a>(all: &[Registration], choice: &'a [String]) -> Vec<&'a str> {
+    let asked = choice.iter().map(String::as_str);
+    let star = choice.iter().any(|word| word == "*");
+    let named = asked
+        .filter(|word| *word != "*" && !word.starts_with('-'))
+        .filter(|word| {
+            !all.iter()
+                .any(|one| one.name == *word || one.alias == *word)
+        });
+    let usual = ABSENT.iter().copied().filter(|name| {
+        star && !choice
+            .iter()
+            .any(|word| word.strip_prefix('-') == Some(name))
+    });
+    let mut names: Vec<_> = named.chain(usual).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// Whether upstream has a controller of this name, in either form.
 fn is_upstreams(name: &str) -> bool {
     ABSENT.contains(&name) || name.ends_with("-controller")
@@ -106,7 +139,7 @@ fn is_upstreams(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTROLLERS, choose};
+    use super::{ABSENT, CONTROLLERS, choose, lacking};
     use crate::controller::Registration;
 
     #[test]
@@ -139,6 +172,22 @@ mod tests {
         assert!(
             error.to_string().contains("\"x\", known are: a-controller"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn what_is_asked_for_and_not_there_is_told() {
+        let check = |choice: &[&str], expected: &[&str]| {
+            let choice: Vec<_> = choice.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(lacking(CONTROLLERS, &choice), expected, "{choice:?}");
+        };
+        check(&["job-controller", "job"], &[]);
+        check(&["ttl-controller", "-x-controller"], &["ttl-controller"]);
+        check(&["*"], ABSENT);
+        assert!(
+            ABSENT
+                .iter()
+                .all(|name| CONTROLLERS.iter().all(|one| one.name != *name))
         );
     }
 

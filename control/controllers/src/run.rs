@@ -56,6 +56,10 @@ const RESTART: Duration = Duration::from_secs(1);
 /// The program cannot start, or lost the lead.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunError> {
     let chosen = registry::choose(registry::CONTROLLERS, &options.controllers)?;
+    let lacking = registry::lacking(registry::CONTROLLERS, &options.controllers);
+    if !lacking.is_empty() {
+        warn!(controllers = %lacking.join(", "), "not supported yet, and not run");
+    }
     let config = Config::discover(options.kubeconfig.as_deref())?;
     let client = Client::new(&config, "kube-controller-manager")?;
     let reviewer = reviewer(&options, &client)?;
