@@ -10,7 +10,6 @@ pub mod configz;
 pub mod container_logs;
 pub mod handle;
 pub mod health;
-pub mod kept;
 mod measure;
 pub mod metrics;
 pub mod node_logs;

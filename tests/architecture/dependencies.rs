@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "keelson-netlink",
         ],
     ),
-    ("keelson-client", &[]),
+    ("keelson-client", &["keelson-api"]),
     ("keelson-controllers", &["keelson-api", "keelson-client"]),
     ("keelson-cni", &["keelson-netlink"]),
     ("keelson-cri", &[]),

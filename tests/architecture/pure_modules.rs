@@ -63,6 +63,8 @@ const PURE: &[&str] = &[
     "control/controllers/src/stateful_set",
     "control/controllers/src/taint_eviction",
     "control/controllers/src/ttl_after_finished",
+    "control/controllers/src/volume_binder",
+    "control/controllers/src/volume_protection",
     "control/controllers/src/write",
     "control/scheduler/src/cluster",
     "control/scheduler/src/config/fields",

@@ -1,6 +1,8 @@
 //! Events about objects: aggregated, limited and written without holding anybody up. [`correlate`]
 //! decides (pure), this file sends. Must not know why something is worth an event.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,6 +34,7 @@ const RETRY: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Recorder {
     sender: mpsc::Sender<Occurrence>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl Recorder {
@@ -54,7 +57,14 @@ impl Recorder {
         let task = async move {
             stop.run_until_cancelled(sink.run(receiver)).await;
         };
-        (Self { sender }, task)
+        let dropped = Arc::default();
+        (Self { sender, dropped }, task)
+    }
+
+    /// How many events were dropped, because too many waited.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Something happened to an object. Never waits: dropped when too many wait already.
@@ -66,6 +76,7 @@ impl Recorder {
             message: message.to_owned(),
         };
         if self.sender.try_send(occurrence).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
             debug!(reason, "event dropped, too many are waiting");
         }
     }

@@ -6,6 +6,8 @@
 //! - [`queue`] and [`runner`]: keyed work, deduplicated, delayed, never two of one key at once.
 //! - [`leader`]: one of many leads, by a Lease.
 //! - [`events`]: events, aggregated and limited.
+//! - [`review`] and [`site`]: who a caller is and what they may do, as the cluster says, and HTTPS
+//!   for a program's health and figures behind that.
 //!
 //! The crate knows no kind of object: its users bring types with the fields that they read.
 
@@ -15,13 +17,16 @@ pub mod client;
 pub mod error;
 pub mod events;
 pub mod index;
+pub mod kept;
 pub mod kubeconfig;
 pub mod leader;
 pub mod metrics;
 pub mod path;
 pub mod queue;
 pub mod request;
+pub mod review;
 pub mod runner;
+pub mod site;
 pub mod transport;
 pub mod watch;
 

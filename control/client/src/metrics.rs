@@ -106,6 +106,16 @@ pub fn render(queues: &[&dyn QueueMetrics]) -> String {
     families.text()
 }
 
+/// The text of how many events were dropped because too many waited.
+#[must_use]
+pub fn dropped_events(count: u64) -> String {
+    let name = "event_recorder_dropped_total";
+    format!(
+        "# HELP {name} Events that were not sent, as too many waited\n\
+         # TYPE {name} counter\n{name} {count}\n"
+    )
+}
+
 #[derive(Debug, Default)]
 struct Histogram {
     counts: [u64; BOUNDS.len()],

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::controller::Plan;
 use crate::kinds::{CONTROLLER, Kind, NAMESPACE, OwnerReference, orphans_of, owned_by};
+use crate::wiring::{Wiring, owners};
 use crate::write::{Write, managed_by};
 
 /// The objects of the owner's namespace that are its own. Those without an owner that it selects
@@ -57,9 +58,24 @@ fn with_owners<K: Kind>(object: &K, references: &[OwnerReference]) -> Write {
     Write::patch(object, json!({"metadata": {"ownerReferences": references}}))
 }
 
+/// The kind that a controller is about, and one whose objects it selects: a change of these is
+/// about who manages or managed it, and about who may adopt it.
+pub fn keepers<O: Kind, K: Kind>(
+    wiring: &mut Wiring<'_>,
+    selector: fn(&O) -> Option<Selector>,
+) -> (Store<O>, Store<K>) {
+    let all = wiring.own::<O>();
+    let known = all.clone();
+    let kept = wiring.watch(move |change: &Change<K>, keys| {
+        owners(change, &O::RESOURCE, keys);
+        suitors(change, &known, selector, keys);
+    });
+    (all, kept)
+}
+
 /// The owners that a change of an object without one may concern: those that select it, now or
 /// before.
-pub fn suitors<O: Kind, K: Kind>(
+fn suitors<O: Kind, K: Kind>(
     change: &Change<K>,
     owners: &Store<O>,
     selector: impl Fn(&O) -> Option<Selector>,

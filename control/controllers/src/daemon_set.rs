@@ -12,14 +12,14 @@ use keelson_client::cache::{Change, Store};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use crate::claim::{claim, suitors};
+use crate::claim::{claim, keepers};
 use crate::controller::{About, Input, Plan, Reconcile, Registration, Work};
 use crate::kinds::replica_set::some_labels;
 use crate::kinds::{ControllerRevision, DaemonSet, Kind as _, Node, Pod};
 use crate::pod_template::NewPod;
 use crate::replica_set::{next_available, number};
 use crate::revisions::{Found, History, LABEL, Owner};
-use crate::wiring::{Wiring, owners};
+use crate::wiring::Wiring;
 use crate::write::Write;
 use fit::{Fit, PodShape};
 
@@ -44,13 +44,7 @@ pub const REGISTRATION: Registration = Registration {
 };
 
 fn build(wiring: &mut Wiring<'_>) -> Option<Work> {
-    let sets = wiring.own::<DaemonSet>();
-    let known = sets.clone();
-    let pods = wiring.watch(move |change: &Change<Pod>, keys| {
-        owners(change, &DaemonSet::RESOURCE, keys);
-        let selector = |set: &DaemonSet| some_labels(&set.spec.selector);
-        suitors(change, &known, selector, keys);
-    });
+    let (sets, pods) = keepers(wiring, |set: &DaemonSet| some_labels(&set.spec.selector));
     let known = sets.clone();
     let nodes = wiring.watch(move |change: &Change<Node>, keys| {
         if matters(change) {

@@ -13,11 +13,11 @@ use keelson_client::Object as _;
 use keelson_client::cache::{Change, Key, Store};
 use serde_json::json;
 
-use crate::claim::{claim, suitors};
+use crate::claim::{claim, keepers};
 use crate::controller::{About, Input, Plan, Reconcile, Registration, Work};
 use crate::kinds::replica_set::some_labels;
 use crate::kinds::{CONTROLLER, Deployment, Kind as _, Pod, ReplicaSet, owned_by};
-use crate::wiring::{Wiring, owners};
+use crate::wiring::Wiring;
 use crate::write::Write;
 use sets::Sets;
 use status::Status;
@@ -41,13 +41,8 @@ pub const REGISTRATION: Registration = Registration {
 };
 
 fn build(wiring: &mut Wiring<'_>) -> Option<Work> {
-    let deployments = wiring.own::<Deployment>();
-    let known = deployments.clone();
-    let sets = wiring.watch(move |change: &Change<ReplicaSet>, keys| {
-        owners(change, &Deployment::RESOURCE, keys);
-        let selector = |deployment: &Deployment| some_labels(&deployment.spec.selector);
-        suitors(change, &known, selector, keys);
-    });
+    let selector = |deployment: &Deployment| some_labels(&deployment.spec.selector);
+    let (deployments, sets) = keepers::<Deployment, ReplicaSet>(wiring, selector);
     let (known, known_sets) = (deployments.clone(), sets.clone());
     let pods = wiring.watch(move |change: &Change<Pod>, keys| {
         keys.extend(waiting_for(change, &known, &known_sets));

@@ -8,18 +8,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use keelson_client::cache::{Change, Key, Store};
+use keelson_client::cache::{Key, Store};
 use keelson_client::index::Index;
 use serde_json::json;
 
-use crate::claim::{claim, suitors};
+use crate::claim::{claim, keepers};
 use crate::controller::{About, Input, Plan, Reconcile, Registration, Work};
 use crate::kinds::condition::{self, Condition, whole_seconds};
 use crate::kinds::job::{Job, JobStatus};
 use crate::kinds::replica_set::some_labels;
 use crate::kinds::{Kind as _, Object as _, Pod};
 use crate::replica_set::number;
-use crate::wiring::{Wiring, is_of, owners};
+use crate::wiring::{Wiring, is_of};
 use crate::write::Write;
 use manage::{Pods, end_all, manage};
 use tally::{Tally, is_tracked, untrack};
@@ -48,17 +48,7 @@ pub const REGISTRATION: Registration = Registration {
 };
 
 fn build(wiring: &mut Wiring<'_>) -> Option<Work> {
-    let jobs = wiring.own::<Job>();
-    let known = jobs.clone();
-    let pods = wiring.watch(move |change: &Change<Pod>, keys| {
-        owners(change, &Job::RESOURCE, keys);
-        suitors(
-            change,
-            &known,
-            |job: &Job| some_labels(&job.spec.selector),
-            keys,
-        );
-    });
+    let (jobs, pods) = keepers(wiring, |job: &Job| some_labels(&job.spec.selector));
     Some(Work::decide(Jobs { jobs, pods }))
 }
 

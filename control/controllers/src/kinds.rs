@@ -23,6 +23,7 @@ pub mod job;
 pub mod namespace;
 pub mod node;
 pub mod node_lease;
+pub mod persistent_volume;
 pub mod persistent_volume_claim;
 pub mod pod;
 pub mod replica_set;
@@ -30,6 +31,7 @@ pub mod root_ca_map;
 pub mod service;
 pub mod service_account;
 pub mod stateful_set;
+pub mod storage_class;
 pub mod template;
 
 pub use certificate_request::CertificateRequest;
@@ -47,6 +49,7 @@ pub use keelson_client::Object;
 pub use namespace::Namespace;
 pub use node::Node;
 pub use node_lease::NodeLease;
+pub use persistent_volume::PersistentVolume;
 pub use persistent_volume_claim::PersistentVolumeClaim;
 pub use pod::Pod;
 pub use replica_set::{ReplicaSet, ReplicationController};
@@ -54,6 +57,7 @@ pub use root_ca_map::RootCaMap;
 pub use service::Service;
 pub use service_account::ServiceAccount;
 pub use stateful_set::StatefulSet;
+pub use storage_class::StorageClass;
 pub use template::Template;
 
 /// Labels or annotations.

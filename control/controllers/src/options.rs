@@ -16,6 +16,10 @@ pub struct Options {
     /// The way to the server that is asked who a client of /metrics is; --kubeconfig if not set.
     #[arg(long, value_name = "FILE")]
     pub authentication_kubeconfig: Option<PathBuf>,
+    /// Whether the cluster is not asked which authority vouches for clients of /metrics.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          default_value_t = false, action = ArgAction::Set, value_name = "BOOL")]
+    pub authentication_skip_lookup: bool,
     /// The way to the server that is asked what a client of /metrics may do.
     #[arg(long, value_name = "FILE")]
     pub authorization_kubeconfig: Option<PathBuf>,

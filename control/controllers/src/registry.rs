@@ -32,6 +32,9 @@ pub const CONTROLLERS: &[Registration] = &[
     certificate::approve::REGISTRATION,
     certificate::sign::REGISTRATION,
     certificate::clean::REGISTRATION,
+    crate::volume_binder::REGISTRATION,
+    crate::volume_protection::REGISTRATION,
+    crate::claim_protection::REGISTRATION,
 ];
 
 /// Why a choice of controllers is none.
@@ -60,10 +63,7 @@ const ABSENT: &[&str] = &[
     "legacy-serviceaccount-token-cleaner-controller",
     "node-route-controller",
     "persistentvolume-attach-detach-controller",
-    "persistentvolume-binder-controller",
     "persistentvolume-expander-controller",
-    "persistentvolume-protection-controller",
-    "persistentvolumeclaim-protection-controller",
     "podcertificaterequest-cleaner-controller",
     "resourceclaim-controller",
     "resourcequota-controller",

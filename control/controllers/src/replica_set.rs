@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use keelson_client::cache::{Change, Store};
+use keelson_client::cache::Store;
 use serde_json::json;
 
-use crate::claim::{claim, suitors};
+use crate::claim::{claim, keepers};
 use crate::controller::{About, Input, Plan, Reconcile, Registration, Verb, Work};
 use crate::kinds::replica_set::{ReplicaStatus, Replicated};
 use crate::kinds::{
     CONTROLLER, Condition, Pod, ReplicaSet, ReplicationController, condition, owned_by,
 };
 use crate::pod_template::NewPod;
-use crate::wiring::{Wiring, owners};
+use crate::wiring::Wiring;
 use crate::write::Write;
 
 pub mod victims;
@@ -48,12 +48,7 @@ pub const REPLICATION: Registration = Registration {
 };
 
 fn build<K: Replicated>(wiring: &mut Wiring<'_>) -> Option<Work> {
-    let sets = wiring.own::<K>();
-    let known = sets.clone();
-    let pods = wiring.watch(move |change: &Change<Pod>, keys| {
-        owners(change, &K::RESOURCE, keys);
-        suitors(change, &known, K::selector, keys);
-    });
+    let (sets, pods) = keepers(wiring, K::selector);
     Some(Work::decide(Replicas { sets, pods }))
 }
 

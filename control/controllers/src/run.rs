@@ -1,7 +1,6 @@
 //! Owns every task: the port, the election, the caches, the controllers. Must not know what
 //! controllers decide.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,10 +61,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     }
     let config = Config::discover(options.kubeconfig.as_deref())?;
     let client = Client::new(&config, "kube-controller-manager")?;
-    let reviewer = reviewer(&options, &client)?;
-    let board = Arc::new(Board::new(reviewer));
+    let board = Arc::new(Board::default());
     let mut tasks = JoinSet::new();
-    serve(&options, board.clone(), &mut tasks, stop.clone()).await?;
+    serve(&options, &client, board.clone(), &mut tasks, stop.clone()).await?;
     let options = Arc::new(options);
     let ended = lead(&options, &config, &client, &board, chosen, &stop).await;
     stop.cancel();
@@ -76,15 +74,6 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         warn!("connections were still open at the end");
     }
     ended
-}
-
-/// The client that asks who clients of the port are.
-fn reviewer(options: &Options, client: &Client) -> Result<Client, KubeconfigError> {
-    match options.authentication_kubeconfig.as_deref().map(Path::new) {
-        None => Ok(client.clone()),
-        same if same == options.kubeconfig.as_deref() => Ok(client.clone()),
-        Some(path) => Client::new(&Config::from_file(path)?, "kube-controller-manager"),
-    }
 }
 
 async fn lead(
@@ -156,7 +145,7 @@ async fn control(
         let (recorder, sink) = Recorder::new(recorded, registration.account, "", stop.clone());
         running.spawn(sink);
         let queue = Queue::<Key>::new(name, limits());
-        board.add_queue(queue.clone());
+        board.add(queue.clone(), recorder.clone());
         let controller = Controller {
             registration,
             account,
@@ -207,6 +196,7 @@ impl Controller {
             queue: self.queue.clone(),
             recorder: self.recorder.clone(),
             stop: self.stop.clone(),
+            account: &self.account,
             caches,
             tasks: &mut own,
             synced: Vec::new(),

@@ -10,17 +10,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use keelson_client::cache::{Change, Store};
+use keelson_client::cache::Store;
 use serde_json::json;
 
-use crate::claim::{claim, suitors};
+use crate::claim::{claim, keepers};
 use crate::controller::{About, Input, Plan, Reconcile, Registration, Work};
 use crate::kinds::replica_set::some_labels;
 use crate::kinds::stateful_set::StatefulSetStatus;
 use crate::kinds::{ControllerRevision, Kind as _, PersistentVolumeClaim, Pod, StatefulSet};
 use crate::replica_set::{next_available, number};
 use crate::revisions::{Found, History, LABEL, Owner};
-use crate::wiring::{Wiring, owners};
+use crate::wiring::Wiring;
 use crate::write::Write;
 use identity::ordinal;
 
@@ -41,13 +41,7 @@ pub const REGISTRATION: Registration = Registration {
 };
 
 fn build(wiring: &mut Wiring<'_>) -> Option<Work> {
-    let sets = wiring.own::<StatefulSet>();
-    let known = sets.clone();
-    let pods = wiring.watch(move |change: &Change<Pod>, keys| {
-        owners(change, &StatefulSet::RESOURCE, keys);
-        let selector = |set: &StatefulSet| some_labels(&set.spec.selector);
-        suitors(change, &known, selector, keys);
-    });
+    let (sets, pods) = keepers(wiring, |set: &StatefulSet| some_labels(&set.spec.selector));
     Some(Work::decide(StatefulSets {
         sets,
         pods,

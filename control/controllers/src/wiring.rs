@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use crate::accounts::Account;
 use crate::caches::Caches;
 use crate::kinds::Kind;
 use crate::options::Options;
@@ -33,6 +34,7 @@ pub struct Wiring<'a> {
     pub recorder: Recorder,
     /// Ends when the controller has to.
     pub stop: CancellationToken,
+    pub(crate) account: &'a Account,
     pub(crate) caches: &'a mut Caches,
     pub(crate) tasks: &'a mut JoinSet<()>,
     pub(crate) synced: Vec<Synced>,
@@ -92,9 +94,14 @@ impl Wiring<'_> {
         self.watch(move |change: &Change<K>, keys| owners(change, &owner, keys))
     }
 
-    /// Runs a task of the controller's own beside its work; it has to end with [`Wiring::stop`].
+    /// Runs a task of the controller's own beside its work, from when the server knows the
+    /// controller's account; it has to end with [`Wiring::stop`].
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        let ready = self.account.ready();
+        self.tasks.spawn(async move {
+            ready.await;
+            task.await;
+        });
     }
 }
 

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use hyper::StatusCode;
 use keelson_client::Client;
 use keelson_client::events::Recorder;
 use keelson_client::kubeconfig::{Config, KubeconfigError};
 use keelson_client::leader::{self, Election, Ended};
+use keelson_client::metrics::dropped_events;
+use keelson_client::site::{self, Authority, Gate, Place, SiteError};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -24,9 +26,6 @@ use crate::agent;
 use crate::config::{self, ConfigError, Settled};
 use crate::metrics::Metrics;
 use crate::options::Options;
-use crate::serve::caller::Callers;
-use crate::serve::tls::{self, TlsError};
-use crate::serve::{Site, serve};
 use crate::state::State;
 
 /// One thread decides, another reads and writes.
@@ -42,17 +41,9 @@ pub enum CommandError {
     /// The apiserver cannot be talked to.
     #[error(transparent)]
     Kubeconfig(#[from] KubeconfigError),
-    /// There is no certificate.
+    /// The port cannot be served.
     #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The port is taken.
-    #[error("listen at {address}: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Site(#[from] SiteError),
     /// No threads or signals.
     #[error("start the runtime: {0}")]
     Runtime(std::io::Error),
@@ -122,11 +113,13 @@ pub async fn run(options: &Options, stop: CancellationToken) -> Result<(), Comma
     let mut tasks = JoinSet::new();
     // What serves goes on until what decides has ended.
     let serving = CancellationToken::new();
-    listen(options, &client, &metrics, &mut tasks, &serving).await?;
     let host = host_name();
     let (recorder, task) =
         Recorder::new(client.clone(), "default-scheduler", &host, serving.clone());
     tasks.spawn(task);
+    let (shown, events) = (metrics.clone(), recorder.clone());
+    let figures = Box::new(move || shown.lock().text() + &dropped_events(events.dropped()));
+    listen(options, &client, figures, &mut tasks, &serving).await?;
     let outcome = lead(&settled, client, recorder, metrics, stop).await;
     serving.cancel();
     while tasks.join_next().await.is_some() {}
@@ -166,32 +159,40 @@ async fn lead(
 async fn listen(
     options: &Options,
     client: &Client,
-    metrics: &Arc<Mutex<Metrics>>,
+    figures: Box<dyn Fn() -> String + Send + Sync>,
     tasks: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<(), CommandError> {
     if options.secure_port == 0 {
         return Ok(());
     }
-    let address = SocketAddr::new(options.bind_address, options.secure_port);
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|source| CommandError::Listen { address, source })?;
-    let files = options.tls_cert_file.as_deref();
-    let acceptor = tls::acceptor(files.zip(options.tls_private_key_file.as_deref()))?;
     let asked = |path: Option<&Path>| match path {
         None => Ok(client.clone()),
         Some(path) => Client::new(&Config::from_file(path)?, "kube-scheduler"),
     };
-    let figures = metrics.clone();
-    let site = Site {
-        healthy: Box::new(|| true),
-        figures: Box::new(move || figures.lock().text()),
-        callers: Callers {
-            authentication: asked(options.authentication_kubeconfig.as_deref())?,
-            authorization: asked(options.authorization_kubeconfig.as_deref())?,
-        },
+    let authentication = asked(options.authentication_kubeconfig.as_deref())?;
+    let authority = match &options.client_ca_file {
+        Some(file) => Authority::File(file.clone()),
+        None if options.authentication_skip_lookup => Authority::None,
+        None => Authority::of_cluster(&authentication, tasks, stop.clone()),
     };
-    tasks.spawn(serve(listener, acceptor, Arc::new(site), stop.clone()));
+    let gate = Gate::new(
+        authority,
+        authentication,
+        asked(options.authorization_kubeconfig.as_deref())?,
+        options.authorization_always_allow_paths.clone(),
+    );
+    let files = options.tls_cert_file.clone();
+    let place = Place {
+        address: SocketAddr::new(options.bind_address, options.secure_port),
+        certificate: files.zip(options.tls_private_key_file.clone()),
+    };
+    let pages = move |path: &str| match path {
+        "/healthz" | "/livez" | "/readyz" => Some((StatusCode::OK, "ok".to_owned())),
+        "/metrics" => Some((StatusCode::OK, figures())),
+        _ => None,
+    };
+    site::open(place, gate, Box::new(pages), tasks, stop.clone()).await?;
     Ok(())
 }
 

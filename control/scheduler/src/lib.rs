@@ -3,8 +3,8 @@
 //! [`wire`] decodes what the API says into [`model`]; [`cluster`] keeps it with its sums, change by
 //! change; [`queue`] says whose turn it is; [`schedule`] decides with the [`plugins`] of a
 //! [`profile`] through the [`framework`]'s traits, [`preempt`] who has to go; [`hints`] knows which
-//! change helps whom; [`state`] ties them together. All of that is pure. [`watch`], [`bind`],
-//! [`serve`] and [`agent`] are its surroundings, [`command`] is the program.
+//! change helps whom; [`state`] ties them together. All of that is pure. [`watch`], [`bind`]
+//! and [`agent`] are its surroundings, [`command`] is the program.
 
 pub mod agent;
 pub mod bind;
@@ -23,7 +23,6 @@ pub mod profile;
 pub mod queue;
 pub mod registry;
 pub mod schedule;
-pub mod serve;
 pub mod state;
 pub mod watch;
 pub mod wire;

@@ -25,6 +25,15 @@ pub struct Options {
     /// How to reach the apiserver that is asked what callers may do.
     #[arg(long, value_name = "FILE")]
     pub authorization_kubeconfig: Option<PathBuf>,
+    /// Whether the cluster is not asked which authority vouches for callers.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", default_value_t = false, action = clap::ArgAction::Set)]
+    pub authentication_skip_lookup: bool,
+    /// Paths that are served to anybody.
+    #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez")]
+    pub authorization_always_allow_paths: Vec<String>,
+    /// Who vouches for callers' certificates, PEM; otherwise the cluster says.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
     /// The address to listen on.
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED), value_name = "IP")]
     pub bind_address: IpAddr,

@@ -5,19 +5,18 @@
 //! Guarantees: what cannot be found out is refused; tokens are kept as digests only; at most
 //! [`MOST_KEPT`] answers of each kind are kept.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use keelson_client::{Client, Error, Resource};
+use keelson_client::kept::Kept;
+use keelson_client::review::{may, user_of};
+use keelson_client::{Client, Error};
 use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::auth::{Attributes, Credentials, Proof, User, attributes};
-use super::kept::Kept;
 use super::route::Route;
 use crate::config::KubeletConfiguration;
 
@@ -203,7 +202,7 @@ impl Tokens {
         if let Some(known) = known {
             return known;
         }
-        match self.review(token).await {
+        match user_of(&self.client, token).await {
             Ok(user) => {
                 let until = Instant::now() + self.keep;
                 self.known.lock().keep(digest, user.clone(), until);
@@ -214,27 +213,6 @@ impl Tokens {
                 None
             }
         }
-    }
-
-    async fn review(&self, token: &str) -> Result<Option<User>, Error> {
-        let reviews = Resource::fixed(
-            "authentication.k8s.io",
-            "v1",
-            "tokenreviews",
-            "TokenReview",
-            false,
-        );
-        let question = json!({
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenReview",
-            "spec": {"token": token},
-        });
-        let answer: Review<TokenStatus> = self.client.create(&reviews.all(), &question).await?;
-        let TokenStatus {
-            authenticated,
-            user,
-        } = answer.status;
-        Ok(authenticated.then(|| user.known()))
     }
 }
 
@@ -265,7 +243,14 @@ impl Permissions {
         if let Some(allowed) = known {
             return Ok(allowed);
         }
-        let allowed = self.review(user, verb, subresource).await?;
+        let attributes = json!({
+            "verb": verb,
+            "version": "v1",
+            "resource": "nodes",
+            "subresource": subresource,
+            "name": self.node,
+        });
+        let allowed = may(&self.client, user, "resourceAttributes", attributes).await?;
         let keep = if allowed {
             self.keep_allowed
         } else {
@@ -274,75 +259,6 @@ impl Permissions {
         let until = Instant::now() + keep;
         self.known.lock().keep(key, allowed, until);
         Ok(allowed)
-    }
-
-    async fn review(&self, user: &User, verb: &str, subresource: &str) -> Result<bool, Error> {
-        let reviews = Resource::fixed(
-            "authorization.k8s.io",
-            "v1",
-            "subjectaccessreviews",
-            "SubjectAccessReview",
-            false,
-        );
-        let question = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": user.name,
-                "uid": user.uid,
-                "groups": user.groups,
-                "extra": user.extra,
-                "resourceAttributes": {
-                    "verb": verb,
-                    "version": "v1",
-                    "resource": "nodes",
-                    "subresource": subresource,
-                    "name": self.node,
-                },
-            },
-        });
-        let answer: Review<AccessStatus> = self.client.create(&reviews.all(), &question).await?;
-        Ok(answer.status.allowed)
-    }
-}
-
-/// What we read of a review that was answered.
-#[derive(Debug, Deserialize)]
-struct Review<S> {
-    status: S,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct TokenStatus {
-    authenticated: bool,
-    user: ReviewedUser,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ReviewedUser {
-    username: String,
-    uid: String,
-    groups: Vec<String>,
-    extra: BTreeMap<String, Vec<String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct AccessStatus {
-    allowed: bool,
-}
-
-impl ReviewedUser {
-    fn known(self) -> User {
-        let user = User {
-            name: self.username,
-            uid: self.uid,
-            groups: self.groups,
-            extra: self.extra,
-        };
-        user.authenticated()
     }
 }
 

@@ -1,30 +1,12 @@
 //! Who asks, and whether he may. Pure: certificates were verified by the TLS layer.
 
-use std::collections::BTreeMap;
-
 use hyper::Method;
 
 use keelson_api::certificate_subject::Subject;
+use keelson_client::review::bearer;
+pub use keelson_client::review::{ANONYMOUS, User};
 
 use super::route::{MetricsPage, Route};
-
-/// The user of a request that proves nothing, where such are let in.
-pub const ANONYMOUS: &str = "system:anonymous";
-/// The group of everybody who proved who he is.
-const AUTHENTICATED: &str = "system:authenticated";
-
-/// Someone who asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct User {
-    /// The name: a certificate's common name, or what the apiserver says of a token.
-    pub name: String,
-    /// What tells two users of equal name apart; empty if nothing does.
-    pub uid: String,
-    /// The groups.
-    pub groups: Vec<String>,
-    /// What else is known of him, for who decides what he may do.
-    pub extra: BTreeMap<String, Vec<String>>,
-}
 
 /// What a connection proves about its client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,27 +49,6 @@ impl<'a> Proof<'a> {
     }
 }
 
-impl User {
-    /// Nobody in particular.
-    #[must_use]
-    pub fn anonymous() -> Self {
-        Self {
-            name: ANONYMOUS.to_owned(),
-            groups: vec!["system:unauthenticated".to_owned()],
-            ..Self::default()
-        }
-    }
-
-    /// The same user among all who proved who they are.
-    #[must_use]
-    pub fn authenticated(mut self) -> Self {
-        if !self.groups.iter().any(|group| group == AUTHENTICATED) {
-            self.groups.push(AUTHENTICATED.to_owned());
-        }
-        self
-    }
-}
-
 fn user_of(subject: &Subject) -> Option<User> {
     let name = subject.common_name.clone();
     let user = User {
@@ -96,14 +57,6 @@ fn user_of(subject: &Subject) -> Option<User> {
         ..User::default()
     };
     Some(user.authenticated())
-}
-
-/// The token of an `Authorization` header; nothing if it holds another kind of proof, which does
-/// not count.
-fn bearer(authorization: Option<&str>) -> Option<&str> {
-    let (scheme, token) = authorization?.trim().split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 /// What an authorizer is asked about a request; the resource is always `nodes`.

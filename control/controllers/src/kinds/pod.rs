@@ -9,6 +9,8 @@ use super::{Condition, Meta, NAMESPACE, condition, kind};
 
 /// The index of pods by the node they run on.
 pub const NODE: &str = "node";
+/// The index of pods by the claims that they use, as `namespace/name`.
+pub const CLAIM: &str = "claim";
 
 /// A pod.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -33,6 +35,10 @@ kind!(
         }),
         Index::new(NAMESPACE, |pod: &Pod, words| words
             .push(pod.metadata.namespace.to_string())),
+        Index::new(CLAIM, |pod: &Pod, words| {
+            let namespace = &pod.metadata.namespace;
+            words.extend(pod.claims().map(|name| format!("{namespace}/{name}")));
+        }),
         crate::job::tracked(),
     ]
 );
@@ -199,6 +205,19 @@ impl Pod {
     #[must_use]
     pub fn is_active(&self) -> bool {
         !self.is_finished() && !self.metadata.is_leaving()
+    }
+
+    /// The names of the claims that it uses, those of its own included.
+    pub fn claims(&self) -> impl Iterator<Item = String> {
+        let own = &self.metadata.name;
+        self.spec.volumes.iter().filter_map(move |volume| {
+            let shared = volume.persistent_volume_claim.as_ref();
+            let shared = shared.map(|source| source.claim_name.to_string());
+            shared.or_else(|| {
+                let ephemeral = volume.ephemeral.as_ref();
+                ephemeral.map(|_| format!("{own}-{}", volume.name))
+            })
+        })
     }
 
     /// Its condition of a type.

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take on a machine that does a lot else.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// How a hollow pod ends: `Succeeded` or `Failed`. One without goes on.
@@ -130,6 +130,11 @@ impl Cluster {
             folder,
             _stop: stop,
         }
+    }
+
+    /// The way to the server as `admin` or `manager`.
+    pub fn config(&self, who: &str) -> Config {
+        Config::from_file(&self.folder.path().join(who)).unwrap()
     }
 
     /// A manager with these flags; it stops when the token is cancelled.

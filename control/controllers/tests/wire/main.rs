@@ -6,4 +6,6 @@
 )]
 
 mod harness;
+mod site;
+mod volumes;
 mod workloads;

@@ -1,4 +1,4 @@
-//! Answers that are good for a while. Pure: time comes in as a value.
+//! Answers that are good for a while, such as those of reviews. Time comes in as a value.
 
 use std::collections::BTreeMap;
 
