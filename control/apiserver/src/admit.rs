@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::auth::User;
 use crate::auth::authorize::What;
 use crate::failure::{Failure, Outcome};
+use settings::Settings;
 
 pub(crate) mod certificates;
 pub(crate) mod default_class;
@@ -25,6 +26,7 @@ pub(crate) mod priority;
 pub(crate) mod resource_quota;
 pub(crate) mod runtime_class;
 pub(crate) mod service_account;
+pub(crate) mod settings;
 pub(crate) mod storage;
 pub(crate) mod taints;
 pub(crate) mod topology_labels;
@@ -63,10 +65,11 @@ impl fmt::Display for Operation {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) operation: Operation,
-    /// Of the resource; the kind is that of the body, which differs for some subresources.
+    /// Of the resource.
     pub(crate) group: &'a str,
     pub(crate) version: &'a str,
-    pub(crate) kind: &'a str,
+    /// Group, version and kind of the body, which differ for some subresources.
+    pub(crate) body: (&'a str, &'a str, &'a str),
     pub(crate) resource: &'a str,
     pub(crate) subresource: &'a str,
     /// Empty for what lives in the cluster.
@@ -79,6 +82,8 @@ pub(crate) struct Request<'a> {
     pub(crate) old: &'a Value,
     /// `CreateOptions`, `UpdateOptions`, ... of the request, or null.
     pub(crate) options: &'a Value,
+    /// What the server was told about its plugins.
+    pub(crate) settings: &'a Settings,
 }
 
 impl Request<'_> {
@@ -366,6 +371,7 @@ pub(crate) struct Chain {
     pub(crate) mutating_webhooks: bool,
     pub(crate) validating_webhooks: bool,
     pub(crate) quota: bool,
+    pub(crate) settings: Settings,
 }
 
 /// The plugins that act, and stand behind the others.
@@ -399,6 +405,7 @@ impl Chain {
             mutating_webhooks: is_on(ACTING[0], true),
             validating_webhooks: is_on(ACTING[1], true),
             quota: is_on(ACTING[2], true),
+            settings: Settings::default(),
         })
     }
 

@@ -9,9 +9,11 @@ use keelson_api::status_error::Reason;
 use keelson_store::{Durability, Error, Key, Write};
 use serde_json::{Value, json};
 
+use crate::admit::View as _;
 use crate::failure::{Failure, Outcome};
 use crate::handle::create::random;
 use crate::kinds::Kind;
+use crate::lookup::settle as settle_view;
 use crate::registry::{Registry, metadata};
 use crate::watch_cache::{ROOT, of_store};
 
@@ -20,6 +22,8 @@ mod wish;
 
 use range::{AddressRange, PortRange};
 use wish::Holdings;
+
+const NETWORKING: &str = "networking.k8s.io";
 
 /// The ranges that are handed out from.
 #[derive(Clone, Debug)]
@@ -148,8 +152,13 @@ async fn claim_address(
         invalid(service, "spec.clusterIPs", message)
     };
     let parsed: IpAddr = address.parse().map_err(|_| refuse("it is no address"))?;
-    if !ranges.addresses.iter().any(|range| range.holds(parsed)) {
-        return Err(refuse("the provided IP is not in the valid range"));
+    let is_in = |spaces: &[AddressRange]| spaces.iter().any(|range| range.holds(parsed));
+    if !is_in(&spaces(registry, ranges).await?) {
+        // The range may have been added just now.
+        registry.caches.catch_up().await?;
+        if !is_in(&spaces(registry, ranges).await?) {
+            return Err(refuse("the provided IP is not in the valid range"));
+        }
     }
     match create_address(registry, service, address).await {
         Err(failure) if failure.is(Reason::AlreadyExists) => {
@@ -165,30 +174,58 @@ async fn any_address(
     service: &Value,
     family: &str,
 ) -> Outcome<String> {
-    let cache = registry
-        .cache_of("networking.k8s.io", "ipaddresses")
-        .await?;
-    let seed = u64::from_le_bytes(random()?);
-    for range in ranges
-        .addresses
-        .iter()
-        .filter(|range| range.family() == family)
-    {
-        for address in range.candidates(seed) {
-            let address = address.to_string();
-            if cache.object(&address).is_some() {
-                continue;
-            }
-            match create_address(registry, service, &address).await {
-                Ok(()) => return Ok(address),
-                Err(failure) if failure.is(Reason::AlreadyExists) => {}
-                Err(failure) => return Err(failure),
+    let mut tried: Vec<AddressRange> = Vec::new();
+    loop {
+        let mut spaces = spaces(registry, ranges).await?;
+        spaces.retain(|range| range.family() == family && !tried.contains(range));
+        if spaces.is_empty() {
+            return Err(Failure::internal(
+                "failed to allocate a serviceIP: range is full",
+            ));
+        }
+        for range in &spaces {
+            if let Some(address) = any_of(registry, service, range).await? {
+                return Ok(address);
             }
         }
+        // A range may have been added just now.
+        tried.extend(spaces);
+        registry.caches.catch_up().await?;
     }
-    Err(Failure::internal(
-        "failed to allocate a serviceIP: range is full",
-    ))
+}
+
+/// A free address of a range, taken.
+async fn any_of(
+    registry: &Registry,
+    service: &Value,
+    range: &AddressRange,
+) -> Outcome<Option<String>> {
+    let cache = registry.cache_of(NETWORKING, "ipaddresses").await?;
+    for address in range.candidates(u64::from_le_bytes(random()?)) {
+        let address = address.to_string();
+        if cache.object(&address).is_some() {
+            continue;
+        }
+        match create_address(registry, service, &address).await {
+            Ok(()) => return Ok(Some(address)),
+            Err(failure) if failure.is(Reason::AlreadyExists) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
+}
+
+/// The ranges that there are addresses in: those of the `ServiceCIDR`s, and until there are some
+/// the server's own.
+async fn spaces(registry: &Registry, ranges: &Ranges) -> Outcome<Vec<AddressRange>> {
+    let objects = settle_view(registry, None, |view| {
+        Ok(view.list(NETWORKING, "servicecidrs", ""))
+    });
+    let objects = objects.await?;
+    if objects.is_empty() {
+        return Ok(ranges.addresses.clone());
+    }
+    Ok(range::of_objects(&objects))
 }
 
 async fn create_address(registry: &Registry, service: &Value, address: &str) -> Outcome<()> {
@@ -211,7 +248,7 @@ async fn create_address(registry: &Registry, service: &Value, address: &str) -> 
     metadata::set(&mut object, "uid", uid.into());
     let now = metadata::time(Timestamp::now());
     metadata::set(&mut object, "creationTimestamp", now.into());
-    let kind = registry.builtin("networking.k8s.io", "ipaddresses")?;
+    let kind = registry.builtin(NETWORKING, "ipaddresses")?;
     registry.create(kind, object).await.map(drop)
 }
 

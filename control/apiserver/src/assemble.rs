@@ -1,12 +1,15 @@
 //! The server's parts as its options ask for them. Reads the files that flags name.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::Chain;
+use crate::admit::settings::Settings;
 use crate::admit_metrics::AdmitMetrics;
 use crate::allocate::Ranges;
 use crate::allocate::range::{AddressRange, PortRange};
@@ -53,10 +56,7 @@ impl Parts {
             },
             accounts: accounts(options)?,
             ranges: ranges(options)?,
-            chain: Chain::new(
-                &options.enable_admission_plugins,
-                &options.disable_admission_plugins,
-            )?,
+            chain: chain(options)?,
             kubelets: KubeletFiles {
                 identity: identity.zip(options.kubelet_client_key.clone()),
                 authority: options.kubelet_certificate_authority.clone(),
@@ -207,6 +207,32 @@ fn ranges(options: &Options) -> Result<Ranges, RunError> {
         ports: PortRange::parse(ports)
             .ok_or_else(|| wrong("service-node-port-range", ports, "expected FIRST-LAST"))?,
     })
+}
+
+/// The plugins of admission, and what they are told.
+fn chain(options: &Options) -> Result<Chain, RunError> {
+    let (more, less) = (
+        &options.enable_admission_plugins,
+        &options.disable_admission_plugins,
+    );
+    let mut chain = Chain::new(more, less)?;
+    if let Some(path) = &options.admission_control_config_file {
+        let flag = "admission-control-config-file";
+        let refuse = |why: String| wrong(flag, &path.to_string_lossy(), why);
+        let document = document(path).map_err(refuse)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let open = |name: &str| self::document(&folder.join(name));
+        chain.settings = Settings::read(&document, &open).map_err(refuse)?;
+    }
+    Ok(chain)
+}
+
+fn document(path: &Path) -> Result<Value, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let parsed = keelson_api::yaml::parse_one(&text);
+    parsed
+        .map(|document| document.value)
+        .map_err(|error| error.to_string())
 }
 
 fn service_ip(options: &Options) -> Result<IpAddr, RunError> {

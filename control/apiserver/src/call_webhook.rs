@@ -105,16 +105,17 @@ async fn ask_to_change(
     if object.is_null() {
         return Ok(false);
     }
-    let before = object.clone();
-    if let Err(error) = keelson_schema::patch::json::apply(object, &patch) {
-        *object = before;
+    let before = hook.see(request, object)?;
+    let mut changed = before.clone().into_owned();
+    if let Err(error) = keelson_schema::patch::json::apply(&mut changed, &patch) {
         return hook
             .failed(&format!("its patch does not apply: {error}"))
             .map(|()| false);
     }
-    if *object == before {
+    if changed == *before {
         return Ok(false);
     }
+    *object = hook.unsee(request, changed)?;
     settle(object)?;
     Ok(true)
 }
@@ -158,7 +159,12 @@ async fn ask(
         .map_err(|_| Failure::internal("the system has no random numbers"))?;
     let found = match &hook.target {
         Ok(target) => {
-            let body = question(request, object, &uid).to_string();
+            let (object, old) = (hook.see(request, object)?, hook.see(request, request.old)?);
+            let seen = Request {
+                old: &old,
+                ..hook.see_request(request)
+            };
+            let body = question(&seen, request, &object, &uid).to_string();
             let limit = Duration::from_secs(hook.timeout_seconds);
             let answered = timeout(limit, post(target, body)).await;
             let answered = answered.unwrap_or(Err(CallError::Late));

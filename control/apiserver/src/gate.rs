@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::admission::{Action, Admission, Ask, Deciding};
-use crate::admit::webhook::{self, Kind};
+use crate::admit::webhook::{self, Hook, Kind};
 use crate::admit::{Chain, Notes, Operation, Phase, Request, View, fields, resource_quota};
 use crate::admit_metrics::AdmitMetrics;
 use crate::api::Api;
@@ -44,6 +44,14 @@ fn operation(action: Action) -> Operation {
     }
 }
 
+/// Group, version and kind of the body.
+fn body<'a>(ask: &Ask<'a>) -> (&'a str, &'a str, &'a str) {
+    let (kind, part) = (&ask.call.kind, &*ask.call.request.subresource);
+    let own = (&*kind.group, &*kind.version, &*kind.kind);
+    let part = kind.subresources.iter().find(|one| one.name == part);
+    part.map_or(own, |one| (&*one.group, &*one.version, &*one.kind))
+}
+
 /// The options of the request, as webhooks see them.
 fn options(ask: &Ask<'_>) -> Value {
     let kind = match ask.action {
@@ -60,7 +68,12 @@ fn options(ask: &Ask<'_>) -> Value {
 }
 
 impl<'a> Passing<'a> {
-    async fn begin(api: &'a Api, ask: &'a Ask<'a>, options: &'a Value) -> Outcome<Self> {
+    async fn begin(
+        gate: &'a Gate,
+        api: &'a Api,
+        ask: &'a Ask<'a>,
+        options: &'a Value,
+    ) -> Outcome<Self> {
         let call = ask.call;
         Ok(Self {
             api,
@@ -69,7 +82,7 @@ impl<'a> Passing<'a> {
                 operation: operation(ask.action),
                 group: &call.kind.group,
                 version: &call.kind.version,
-                kind: &call.kind.kind,
+                body: body(ask),
                 resource: &call.kind.plural,
                 subresource: &call.request.subresource,
                 namespace: if &*call.kind.plural == "namespaces" {
@@ -82,12 +95,20 @@ impl<'a> Passing<'a> {
                 dry_run: ask.dry_run,
                 old: ask.old,
                 options,
+                settings: &gate.chain.settings,
             },
         })
     }
 
     async fn settle<T>(&self, decide: impl FnMut(&Lookup<'_>) -> Outcome<T>) -> Outcome<T> {
         settle(&self.api.registry, Some(&self.rights), decide).await
+    }
+
+    /// The webhooks that are asked.
+    async fn hooks(&self, kind: Kind, ask: &Ask<'_>, object: &Value) -> Outcome<Vec<Hook>> {
+        let twins = || self.api.registry.kinds.twins(&ask.call.kind);
+        self.settle(|lookup| webhook::plan(kind, &self.request, object, lookup, &twins))
+            .await
     }
 
     fn allows(&self, verb: &str, what: What<'_>) -> bool {
@@ -212,15 +233,13 @@ impl View for Newest<'_> {
 impl Gate {
     async fn change(&self, api: &Api, ask: &Ask<'_>, object: &mut Value) -> Outcome<Vec<String>> {
         let options = options(ask);
-        let passing = Passing::begin(api, ask, &options).await?;
+        let passing = Passing::begin(self, api, ask, &options).await?;
         self.plugins_change(&passing, object).await?;
         if !self.chain.mutating_webhooks {
             return Ok(Vec::new());
         }
         let request = &passing.request;
-        let planned =
-            passing.settle(|lookup| webhook::plan(Kind::Mutating, request, object, lookup));
-        let hooks = planned.await?;
+        let hooks = passing.hooks(Kind::Mutating, ask, object).await?;
         if hooks.is_empty() {
             return Ok(Vec::new());
         }
@@ -268,16 +287,14 @@ impl Gate {
 
     async fn judge(&self, api: &Api, ask: &Ask<'_>, object: &Value) -> Outcome<Vec<String>> {
         let options = options(ask);
-        let passing = Passing::begin(api, ask, &options).await?;
+        let passing = Passing::begin(self, api, ask, &options).await?;
         let request = &passing.request;
         if matches!(request.operation, Operation::Create | Operation::Update) {
             passing.check_escalation(object).await?;
         }
         let mut notes = self.plugins_judge(&passing, object).await?;
         if self.chain.validating_webhooks {
-            let planned =
-                passing.settle(|lookup| webhook::plan(Kind::Validating, request, object, lookup));
-            let hooks = planned.await?;
+            let hooks = passing.hooks(Kind::Validating, ask, object).await?;
             call_webhook::validate(hooks, request, object, &mut notes, &self.metrics).await?;
         }
         if self.chain.quota {

@@ -210,6 +210,19 @@ impl Kinds {
             .collect()
     }
 
+    /// The kind under its other groups and versions.
+    pub(crate) fn twins(&self, kind: &Kind) -> Vec<Arc<Kind>> {
+        let custom = self.custom.read();
+        let all = self.builtin.values().chain(custom.values());
+        let version = kind.api_version();
+        let mut twins: Vec<_> = all
+            .filter(|other| other.prefix == kind.prefix && other.api_version() != version)
+            .cloned()
+            .collect();
+        twins.sort_by_key(|twin| twin.api_version());
+        twins
+    }
+
     /// Counts the changes of what is served.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)

@@ -95,6 +95,9 @@ pub struct Options {
     /// Admission plugins that are not asked.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub disable_admission_plugins: Vec<String>,
+    /// What is to be told to admission plugins: an `AdmissionConfiguration`.
+    #[arg(long, value_name = "FILE")]
+    pub admission_control_config_file: Option<PathBuf>,
     /// The range of the addresses of services.
     #[arg(long, default_value = "10.96.0.0/12", value_name = "CIDR")]
     pub service_cluster_ip_range: String,

@@ -8,6 +8,7 @@ use super::{Notes, Operation, Request, View, fields};
 use crate::failure::{Failure, Outcome};
 
 mod baseline;
+pub(crate) mod exempt;
 mod policy;
 mod restricted;
 
@@ -117,15 +118,22 @@ pub(crate) fn validate(
     let Some((path, enforced)) = pod else {
         return Ok(());
     };
+    let (settings, user) = (&request.settings.pod_security, &request.user.name);
+    if settings.passes_request(request.namespace, user, notes) {
+        return Ok(());
+    }
     let holder = fields::value(object, path);
     let pod = Pod {
         metadata: fields::value(holder, "/metadata"),
         spec: fields::value(holder, "/spec"),
     };
+    if settings.passes_asked(pod.spec, notes) {
+        return Ok(());
+    }
     let Some(namespace) = view.find("", "namespaces", "", request.namespace) else {
         return Ok(());
     };
-    let labels = policy::Labels::read(&fields::labels(&namespace)).0;
+    let labels = policy::Labels::read(&fields::labels(&namespace), settings.defaults).0;
     if enforced {
         let key = "pod-security.kubernetes.io/enforce-policy".to_owned();
         notes.audit.insert(key, labels.enforce.to_string());
@@ -189,8 +197,9 @@ fn namespace(
     view: &dyn View,
     notes: &mut Notes,
 ) -> Outcome<()> {
-    let (new, errors) = policy::Labels::read(&fields::labels(object));
-    let (old, _) = policy::Labels::read(&fields::labels(request.old));
+    let settings = &request.settings.pod_security;
+    let read = |object| policy::Labels::read(&fields::labels(object), settings.defaults);
+    let ((new, errors), (old, _)) = (read(object), read(request.old));
     if !errors.is_empty() {
         if request.operation == Operation::Update && policy::same_labels(request.old, object) {
             return Ok(());
@@ -202,16 +211,22 @@ fn namespace(
             errors,
         ));
     }
+    if settings.passes_namespace(fields::name(object), new, notes) {
+        return Ok(());
+    }
     let stricter = new.enforce != old.enforce && new.enforce.level != Level::Privileged;
     if request.operation == Operation::Update && stricter {
-        warn_of_pods(new.enforce, fields::name(object), view, notes);
+        let judged = |pod: &Value| !settings.passes_pod(fields::value(pod, "/spec"));
+        let mut pods = view.list("", "pods", fields::name(object));
+        pods.retain(judged);
+        warn_of_pods(new.enforce, fields::name(object), &pods, notes);
     }
     Ok(())
 }
 
-fn warn_of_pods(policy: Policy, namespace: &str, view: &dyn View, notes: &mut Notes) {
+fn warn_of_pods(policy: Policy, namespace: &str, pods: &[Value], notes: &mut Notes) {
     let mut found: Vec<(String, Vec<String>)> = Vec::new();
-    for pod in view.list("", "pods", namespace).iter().take(LOOKED_AT) {
+    for pod in pods.iter().take(LOOKED_AT) {
         let checked = Pod {
             metadata: fields::value(pod, "/metadata"),
             spec: fields::value(pod, "/spec"),

@@ -80,6 +80,11 @@ impl View for World {
     }
 }
 
+fn no_settings() -> &'static Settings {
+    static NONE: std::sync::OnceLock<Settings> = std::sync::OnceLock::new();
+    NONE.get_or_init(Settings::default)
+}
+
 /// A request about `RESOURCE[/SUBRESOURCE]` in the namespace `ns`, by somebody.
 pub(crate) fn request<'a>(
     operation: Operation,
@@ -93,7 +98,7 @@ pub(crate) fn request<'a>(
         operation,
         group,
         version: "v1",
-        kind: "",
+        body: (group, "v1", ""),
         resource,
         subresource,
         namespace: "ns",
@@ -102,6 +107,7 @@ pub(crate) fn request<'a>(
         dry_run: false,
         old,
         options: &fields::NULL,
+        settings: no_settings(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Webhooks: which ones are asked about a write. Pure: they are called elsewhere.
 //!
-//! Rules match the group and version of the request as it is. Conditions in CEL are not supported:
+//! Rules match the group and version of the request, or those that the same objects have under
+//! another version, in which such a webhook then gets them. Conditions in CEL are not supported:
 //! a webhook that has some fails, as its failure policy says.
 
 use keelson_api::meta::LabelSelector;
@@ -10,7 +11,10 @@ use serde_json::Value;
 use super::{Operation, Request, View, fields};
 use crate::failure::{Failure, Outcome};
 
+mod equivalent;
 pub(crate) mod review;
+
+use equivalent::Twin;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 /// Configurations of admission itself, which no webhook is asked about.
@@ -75,6 +79,8 @@ pub(crate) struct Hook {
     /// Whether it is asked again after later changes.
     pub(crate) reinvoke: bool,
     object_selector: Option<Selector>,
+    /// What the object is for it, unless that is what it is for the caller.
+    twin: Option<Twin>,
 }
 
 /// The webhooks that are asked about a request, in order. Whether each wants the object is known
@@ -84,6 +90,7 @@ pub(crate) fn plan(
     request: &Request<'_>,
     object: &Value,
     view: &dyn View,
+    twins: &dyn Fn() -> Vec<Twin>,
 ) -> Outcome<Vec<Hook>> {
     if request.group == GROUP && EXEMPT.contains(&request.resource) {
         return Ok(Vec::new());
@@ -93,8 +100,12 @@ pub(crate) fn plan(
     let mut found = Vec::new();
     for configuration in &configurations {
         for hook in fields::list(configuration, "/webhooks") {
-            if matches_rules(hook, request) && matches_namespace(hook, request, object, view)? {
-                found.extend(read(fields::name(configuration), hook, request, view)?);
+            let Some(twin) = equivalent::find(hook, request, twins) else {
+                continue;
+            };
+            if matches_namespace(hook, request, object, view)? {
+                let planned = read(fields::name(configuration), hook, request, view)?;
+                found.push(Hook { twin, ..planned });
             }
         }
     }
@@ -165,13 +176,13 @@ fn matches_namespace(
     }
 }
 
-/// The webhook, unless it is passed over; a failure where it cannot be asked.
+/// The webhook; a failure where it cannot be asked.
 fn read(
     configuration: &str,
     hook: &Value,
     request: &Request<'_>,
     view: &dyn View,
-) -> Outcome<Option<Hook>> {
+) -> Outcome<Hook> {
     let name = fields::text(hook, "/name").to_owned();
     let ignore_failure = fields::text(hook, "/failurePolicy") == "Ignore";
     let harmless = matches!(fields::text(hook, "/sideEffects"), "None" | "NoneOnDryRun");
@@ -187,7 +198,7 @@ fn read(
     } else {
         Err("matchConditions are not supported".to_owned())
     };
-    Ok(Some(Hook {
+    Ok(Hook {
         name,
         configuration: configuration.to_owned(),
         target,
@@ -195,7 +206,8 @@ fn read(
         timeout_seconds: seconds.clamp(1, 30),
         reinvoke: fields::text(hook, "/reinvocationPolicy") == "IfNeeded",
         object_selector: selector(hook, "/objectSelector"),
-    }))
+        twin: None,
+    })
 }
 
 fn target(client: &Value, timeout: u64, view: &dyn View) -> Result<Target, String> {

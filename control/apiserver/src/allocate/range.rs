@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde_json::Value;
+
 /// Addresses beyond so many are not handed out: a range of IPv6 may have more than can be counted.
 const MOST: u128 = 1 << 20;
 /// The lower part of a range, which is used last so that people can choose from it.
@@ -88,6 +90,31 @@ impl AddressRange {
     }
 }
 
+/// The ranges of `ServiceCIDR`s from which addresses may be taken, the cluster's first one before
+/// the others: not of those that are going, and not of those that are said not to be ready.
+pub(crate) fn of_objects(objects: &[Value]) -> Vec<AddressRange> {
+    let mut usable: Vec<_> = objects.iter().filter(|object| is_usable(object)).collect();
+    let name = |object: &Value| object["metadata"]["name"].as_str().map(str::to_owned);
+    usable.sort_by_key(|object| (name(object).as_deref() != Some("kubernetes"), name(object)));
+    let texts = usable
+        .into_iter()
+        .filter_map(|object| object["spec"]["cidrs"].as_array())
+        .flatten();
+    texts
+        .filter_map(|text| AddressRange::parse(text.as_str()?))
+        .collect()
+}
+
+fn is_usable(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    let mut ready = conditions
+        .into_iter()
+        .flatten()
+        .filter(|condition| condition["type"] == "Ready");
+    object["metadata"]["deletionTimestamp"].is_null()
+        && ready.all(|condition| condition["status"] == "True")
+}
+
 /// A range of ports: `30000-32767`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PortRange {
@@ -121,6 +148,8 @@ impl PortRange {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -150,6 +179,28 @@ mod tests {
             ("IPv6", true)
         );
         assert!(AddressRange::parse("10.0.0.0/33").is_none());
+    }
+
+    #[test]
+    fn ranges_that_can_be_used() {
+        let range = |name: &str, cidr: &str, more: Value| {
+            json!({"metadata": {"name": name, "deletionTimestamp": more["gone"]}, "spec": {"cidrs": [cidr]},
+                "status": {"conditions": [{"type": "Ready", "status": more["ready"]}]}})
+        };
+        let fine = json!({"ready": "True"});
+        let fresh = json!({"metadata": {"name": "b"}, "spec": {"cidrs": ["10.2.0.0/24"]}});
+        let objects = [
+            range("a", "10.1.0.0/24", fine.clone()),
+            fresh,
+            range("c", "10.3.0.0/24", json!({"ready": "False"})),
+            range("d", "10.4.0.0/24", json!({"ready": "True", "gone": "now"})),
+            range("kubernetes", "10.96.0.0/12", fine),
+        ];
+        let found: Vec<_> = of_objects(&objects)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(found, ["10.96.0.0/12", "10.1.0.0/24", "10.2.0.0/24"]);
     }
 
     #[test]

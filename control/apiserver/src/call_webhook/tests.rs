@@ -117,7 +117,7 @@ fn deny(_: &Value) -> Value {
 async fn run(hooks: &[Value], kind: Kind, object: &mut Value) -> (Outcome<()>, Notes) {
     let user = User::known("jane", []);
     let request = request(Operation::Create, "", "configmaps", &user, &fields::NULL);
-    let planned = plan(kind, &request, object, &world(hooks)).unwrap();
+    let planned = plan(kind, &request, object, &world(hooks), &Vec::new).unwrap();
     let (mut notes, metrics) = (Notes::default(), AdmitMetrics::default());
     let outcome = match kind {
         Kind::Mutating => {

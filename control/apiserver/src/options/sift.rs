@@ -57,8 +57,7 @@ const FIXED: [(&str, &str); 6] = [
     ("tls-min-version", "VersionTLS12"),
 ];
 /// The beginnings of flags for what is not built yet.
-const NOT_YET: [&str; 15] = [
-    "admission-control-config-file",
+const NOT_YET: [&str; 14] = [
     "audit-",
     "authentication-config",
     "authentication-token-webhook",

@@ -83,6 +83,36 @@ fn what_is_no_object_is_refused() {
     );
 }
 
+/// Every kind's sample object, in protobuf and in JSON.
+#[test]
+#[ignore = "needs upstream's sources: make test"]
+fn samples_say_the_same_in_both_forms() {
+    let root = std::env::var("KEELSON_GO_SOURCES").expect("KEELSON_GO_SOURCES");
+    let samples = std::path::Path::new(&root).join("k8s.io/api/testdata/HEAD");
+    let mut seen = 0;
+    for row in resource_table::builtin() {
+        let group = if row.group.is_empty() {
+            "core"
+        } else {
+            &row.group
+        };
+        let name = format!("{group}.{}.{}", row.version, row.kind);
+        let read = |ending| std::fs::read(samples.join(format!("{name}.{ending}")));
+        let (Ok(packed), Ok(plain)) = (read("pb"), read("json")) else {
+            continue;
+        };
+        let plain: Value = serde_json::from_slice(&plain).unwrap();
+        let mut found = decode(&packed).unwrap_or_else(|error| panic!("{name}: {error}"));
+        // What JSON has as it was written, protobuf has as text.
+        let node = Schema::builtin().named(&row.type_name).unwrap();
+        let findings = keelson_schema::decode::conform(Schema::builtin(), node, &mut found);
+        assert_eq!(findings, Ok(vec![]), "{name}");
+        assert_eq!(found, plain, "{name}");
+        seen += 1;
+    }
+    assert!(seen > 50, "only {seen} samples found");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(raw: Vec<u8>) {

@@ -62,6 +62,48 @@ async fn no_two_services_share_an_address_or_a_port() {
 }
 
 #[tokio::test]
+async fn a_full_range_is_widened_by_another() {
+    let small = ["--in-memory", "--service-cluster-ip-range=10.5.0.0/30"];
+    let server = Server::with(&small).await;
+    let mut client = server.admin().await;
+    while client.get("/readyz").await.code != 200 {}
+    assert_eq!(
+        client.post(SERVICES, &service("a", "ClusterIP")).await.code,
+        201
+    );
+    assert_eq!(
+        client.post(SERVICES, &service("b", "ClusterIP")).await.code,
+        500
+    );
+    let mut wish = service("c", "ClusterIP");
+    wish["spec"]["clusterIP"] = json!("10.6.0.3");
+    assert_eq!(client.post(SERVICES, &wish).await.code, 422);
+    let more = json!({"metadata": {"name": "more"}, "spec": {"cidrs": ["10.6.0.0/28"]}});
+    let ranges = "/apis/networking.k8s.io/v1/servicecidrs";
+    assert_eq!(client.post(ranges, &more).await.code, 201);
+    assert_eq!(client.post(SERVICES, &wish).await.code, 201);
+    let made = client.post(SERVICES, &service("b", "ClusterIP")).await;
+    let address = made.value["spec"]["clusterIP"].to_string();
+    assert!(address.starts_with("\"10.6.0."), "{made:?}");
+    let not_ready = json!({"status": {"conditions": [{"type": "Ready", "status": "False",
+        "reason": "Test", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+    let changed = client
+        .patch(
+            &format!("{ranges}/more/status"),
+            "merge-patch+json",
+            &not_ready,
+        )
+        .await;
+    assert_eq!(changed.code, 200, "{changed:?}");
+    // A list that asks for the newest has the caches catch up.
+    client.get(ranges).await;
+    assert_eq!(
+        client.post(SERVICES, &service("d", "ClusterIP")).await.code,
+        500
+    );
+}
+
+#[tokio::test]
 async fn addresses_can_be_asked_for_once() {
     let server = Server::start().await;
     let mut client = server.admin().await;

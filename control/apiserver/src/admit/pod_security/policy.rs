@@ -60,17 +60,23 @@ pub(super) struct Labels {
 pub(super) type LabelError = (String, String, String);
 
 impl Labels {
-    /// Reads them. What cannot be read counts as the strictest, and is an error beside.
-    pub(super) fn read(labels: &BTreeMap<String, String>) -> (Self, Vec<LabelError>) {
+    /// Reads them; what they are silent of is the default. What cannot be read counts as the
+    /// strictest, and is an error beside.
+    pub(super) fn read(
+        labels: &BTreeMap<String, String>,
+        default: Self,
+    ) -> (Self, Vec<LabelError>) {
         let mut errors = Vec::new();
-        let mut one = |mode: &str| Policy {
-            level: level(labels, mode, &mut errors),
-            version: version(labels, mode, &mut errors),
+        let mut one = |mode: &str, default: Policy| Policy {
+            level: level(labels, mode, &mut errors).unwrap_or(default.level),
+            version: version(labels, mode, &mut errors).unwrap_or(default.version),
         };
-        let (enforce, audit, mut warn) = (one("enforce"), one("audit"), one("warn"));
+        let enforce = one("enforce", default.enforce);
+        let audit = one("audit", default.audit);
+        let mut warn = one("warn", default.warn);
         // Who enforces without warning is warned all the same: workloads are not enforced.
-        let says_nothing = !labels.contains_key(&format!("{PREFIX}warn"));
-        if says_nothing && enforce.level != Level::Privileged {
+        let says = |mode: &str| labels.contains_key(&format!("{PREFIX}{mode}"));
+        if says("enforce") && !says("warn") && enforce.level != Level::Privileged {
             warn = enforce;
         }
         let all = Self {
@@ -80,15 +86,57 @@ impl Labels {
         };
         (all, errors)
     }
+
+    /// Reads the defaults of a configuration, whose keys are those of the labels without prefix.
+    pub(super) fn of_configuration(defaults: &BTreeMap<String, String>) -> Result<Self, String> {
+        let prefixed = |(key, value): (&String, &String)| (format!("{PREFIX}{key}"), value.clone());
+        let labels: BTreeMap<_, _> = defaults.iter().map(prefixed).collect();
+        let mut one = Vec::new();
+        let mut policy = |mode: &str| Policy {
+            level: level(&labels, mode, &mut one).unwrap_or_default(),
+            version: version(&labels, mode, &mut one).flatten(),
+        };
+        let read = Self {
+            enforce: policy("enforce"),
+            audit: policy("audit"),
+            warn: policy("warn"),
+        };
+        match one.first() {
+            Some((key, _, why)) => Err(format!("defaults: {key}: {why}")),
+            None => Ok(read),
+        }
+    }
 }
 
-fn level(labels: &BTreeMap<String, String>, mode: &str, errors: &mut Vec<LabelError>) -> Level {
+impl fmt::Display for Labels {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            enforce,
+            audit,
+            warn,
+        } = self;
+        let shown = [("enforce", enforce), ("audit", audit), ("warn", warn)];
+        let all = shown
+            .into_iter()
+            .filter(|(_, policy)| **policy != Policy::default());
+        let all: Vec<_> = all
+            .map(|(mode, policy)| format!("{mode}={policy}"))
+            .collect();
+        out.write_str(&all.join(", "))
+    }
+}
+
+fn level(
+    labels: &BTreeMap<String, String>,
+    mode: &str,
+    errors: &mut Vec<LabelError>,
+) -> Option<Level> {
     let key = format!("{PREFIX}{mode}");
-    match labels.get(&key).map(String::as_str) {
-        None | Some("privileged") => Level::Privileged,
-        Some("baseline") => Level::Baseline,
-        Some("restricted") => Level::Restricted,
-        Some(other) => {
+    Some(match labels.get(&key)?.as_str() {
+        "privileged" => Level::Privileged,
+        "baseline" => Level::Baseline,
+        "restricted" => Level::Restricted,
+        other => {
             errors.push(error(
                 &key,
                 other,
@@ -96,18 +144,18 @@ fn level(labels: &BTreeMap<String, String>, mode: &str, errors: &mut Vec<LabelEr
             ));
             Level::Restricted
         }
-    }
+    })
 }
 
 fn version(
     labels: &BTreeMap<String, String>,
     mode: &str,
     errors: &mut Vec<LabelError>,
-) -> Option<u32> {
+) -> Option<Option<u32>> {
     let key = format!("{PREFIX}{mode}-version");
     let text = labels.get(&key).map(String::as_str)?;
     if text == "latest" {
-        return None;
+        return Some(None);
     }
     let minor = text
         .strip_prefix("v1.")
@@ -116,7 +164,7 @@ fn version(
     if minor.is_none() {
         errors.push(error(&key, text, "must be \"latest\" or \"v1.x\""));
     }
-    minor
+    Some(minor)
 }
 
 fn error(key: &str, value: &str, why: &str) -> LabelError {

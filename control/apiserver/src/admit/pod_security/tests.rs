@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::admit::settings::Settings;
 use crate::admit::tests::{World, request};
 use crate::auth::User;
 
@@ -229,6 +230,49 @@ fn namespaces_name_their_levels() {
         &deployment,
     );
     assert_eq!((found, notes.warnings), (Ok(()), vec![told]));
+}
+
+#[test]
+fn a_cluster_says_what_holds_by_default_and_for_whom_not() {
+    let document = json!({"apiVersion": "pod-security.admission.config.k8s.io/v1", "kind": "PodSecurityConfiguration",
+        "defaults": {"enforce": "baseline", "enforce-version": "latest"},
+        "exemptions": {"usernames": ["root"], "runtimeClasses": ["vm"], "namespaces": ["sys"]}});
+    let settings = Settings {
+        pod_security: exempt::Configuration::read(&document).unwrap(),
+    };
+    let world = ["ns", "sys"]
+        .into_iter()
+        .fold(World::default(), |world, name| {
+            world.with("", "namespaces", json!({"metadata": {"name": name}}))
+        });
+    let check = |user: &str, namespace: &str, class: &str, expected: Option<&str>| {
+        let pod =
+            json!({"spec": {"hostNetwork": true, "runtimeClassName": class, "containers": []}});
+        let user = User::known(user, []);
+        let request = Request {
+            settings: &settings,
+            namespace,
+            ..request(Operation::Create, "", "pods", &user, &Value::Null)
+        };
+        let mut notes = Notes::default();
+        let found = validate(&request, &pod, &world, &mut notes);
+        let exempt = notes.audit.get("pod-security.kubernetes.io/exempt");
+        assert_eq!(
+            (found.is_ok(), exempt.map(String::as_str)),
+            (expected.is_some(), expected)
+        );
+    };
+    check("jane", "ns", "", None);
+    check("jane", "sys", "", Some("namespace"));
+    check("root", "ns", "", Some("user"));
+    check("jane", "ns", "vm", Some("runtimeClass"));
+    let wrong = json!({"apiVersion": "pod-security.admission.config.k8s.io/v1", "kind": "PodSecurityConfiguration",
+        "defaults": {"warn": "strict"}});
+    let wrong = exempt::Configuration::read(&wrong).unwrap_err();
+    assert!(
+        wrong.contains("must be one of privileged, baseline, restricted"),
+        "{wrong}"
+    );
 }
 
 #[test]

@@ -10,13 +10,21 @@ use crate::failure::Failure;
 
 const VERSION: &str = "admission.k8s.io/v1";
 
-/// The question.
-pub(crate) fn question(request: &Request<'_>, object: &Value, uid: &str) -> Value {
-    let kind = json!({"group": request.group, "version": request.version, "kind": request.kind});
-    let resource =
-        json!({"group": request.group, "version": request.version, "resource": request.resource});
-    let mut asked = json!({"uid": uid, "kind": kind, "resource": resource, "requestKind": kind,
-        "requestResource": resource, "operation": request.operation.as_str(), "userInfo": user_info(request.user),
+/// The question about a request as the webhook sees it; what it was for its caller comes beside.
+pub(crate) fn question(
+    request: &Request<'_>,
+    caller: &Request<'_>,
+    object: &Value,
+    uid: &str,
+) -> Value {
+    let kind = |request: &Request<'_>| {
+        let (group, version, kind) = request.body;
+        json!({"group": group, "version": version, "kind": kind})
+    };
+    let resource = |request: &Request<'_>| json!({"group": request.group, "version": request.version, "resource": request.resource});
+    let mut asked = json!({"uid": uid, "kind": kind(request), "resource": resource(request),
+        "requestKind": kind(caller), "requestResource": resource(caller),
+        "operation": request.operation.as_str(), "userInfo": user_info(request.user),
         "object": object, "oldObject": request.old, "dryRun": request.dry_run, "options": request.options});
     let texts = [
         ("name", request.name),

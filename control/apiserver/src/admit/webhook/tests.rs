@@ -8,6 +8,7 @@ use super::*;
 use crate::admit::Notes;
 use crate::admit::tests::{World, request};
 use crate::auth::User;
+use crate::kinds::Kinds;
 
 fn hook(changes: Value) -> Value {
     let mut hook = json!({"name": "h.example.com", "sideEffects": "None",
@@ -43,7 +44,8 @@ fn asked(changes: Value, operation: Operation, resource: &str, object: &Value) -
     let user = User::known("jane", []);
     let (group, resource) = resource.split_once(' ').unwrap_or(("", resource));
     let request = request(operation, group, resource, &user, &fields::NULL);
-    let hooks = plan(Kind::Validating, &request, object, &world(hook(changes))).unwrap();
+    let world = world(hook(changes));
+    let hooks = plan(Kind::Validating, &request, object, &world, &Vec::new).unwrap();
     hooks.iter().any(|hook| hook.wants(object, request.old))
 }
 
@@ -144,6 +146,7 @@ fn planned(changes: Value, dry_run: bool) -> Outcome<Vec<Hook>> {
         &request,
         &json!({}),
         &world(hook(changes)),
+        &Vec::new,
     )
 }
 
@@ -173,13 +176,54 @@ fn failures_follow_the_policy() {
 }
 
 #[test]
+fn rules_for_another_version_choose_too() {
+    let user = User::known("jane", []);
+    let group = "autoscaling";
+    let served = Kinds::default();
+    let one = served
+        .find(group, "v1", "horizontalpodautoscalers")
+        .unwrap();
+    let request = Request {
+        body: (group, "v1", "HorizontalPodAutoscaler"),
+        ..request(Operation::Create, group, &one.plural, &user, &fields::NULL)
+    };
+    let ask = |policy: &str| {
+        let rules = json!([{"operations": ["*"], "apiGroups": [group], "apiVersions": ["v2"], "resources": ["*"]}]);
+        let world = world(hook(json!({"rules": rules, "matchPolicy": policy})));
+        let twins = || served.twins(&one);
+        plan(Kind::Validating, &request, &json!({}), &world, &twins).unwrap()
+    };
+    assert!(ask("Exact").is_empty());
+    let hook = ask("Equivalent").remove(0);
+    let object =
+        json!({"apiVersion": "autoscaling/v1", "spec": {"targetCPUUtilizationPercentage": 80}});
+    let seen = hook.see(&request, &object).unwrap();
+    let target = "/spec/metrics/0/resource/target/averageUtilization";
+    assert_eq!(fields::number(&seen, target), Some(80));
+    let asked = question(&hook.see_request(&request), &request, &seen, "u");
+    let asked = &asked["request"];
+    assert_eq!(
+        (&asked["kind"]["version"], &asked["requestKind"]["version"]),
+        (&json!("v2"), &json!("v1"))
+    );
+    assert_eq!(
+        (
+            &asked["resource"]["version"],
+            &asked["requestResource"]["version"]
+        ),
+        (&json!("v2"), &json!("v1"))
+    );
+    assert_eq!(hook.unsee(&request, seen.into_owned()).unwrap(), object);
+}
+
+#[test]
 fn questions_hold_the_request() {
     let user = User::known("jane", []);
     let request = Request {
-        kind: "Pod",
+        body: ("", "v1", "Pod"),
         ..request(Operation::Create, "", "pods/status", &user, &fields::NULL)
     };
-    let asked = question(&request, &json!({"a": 1}), "u");
+    let asked = question(&request, &request, &json!({"a": 1}), "u");
     let asked = &asked["request"];
     assert_eq!(asked["uid"], "u");
     assert_eq!(
