@@ -3,9 +3,10 @@
 //! a field that may be zero on purpose, a caret a message whose fields JSON has in the outer object.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::sync::OnceLock;
 
-const TABLE: &str = include_str!("fields.txt");
+const DEFLATED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fields.z"));
 
 /// The fields of a message.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +22,20 @@ pub(super) enum Entry {
 }
 
 fn table() -> &'static HashMap<&'static str, &'static str> {
-    static TABLE_BY_NAME: OnceLock<HashMap<&str, &str>> = OnceLock::new();
-    TABLE_BY_NAME.get_or_init(|| {
-        TABLE
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .collect()
+    static TABLE: OnceLock<String> = OnceLock::new();
+    static BY_NAME: OnceLock<HashMap<&str, &str>> = OnceLock::new();
+    BY_NAME.get_or_init(|| {
+        let lines = TABLE.get_or_init(unpack).lines();
+        lines.filter_map(|line| line.split_once(' ')).collect()
     })
+}
+
+fn unpack() -> String {
+    let mut text = String::new();
+    // The bytes are our own build's: they inflate to text.
+    let read = flate2::read::ZlibDecoder::new(DEFLATED).read_to_string(&mut text);
+    debug_assert!(read.is_ok(), "the build deflated these");
+    text
 }
 
 impl Fields {
