@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keelson_client::footprint;
 use keelson_cri::containerd::Problem;
 use keelson_cri::values::CgroupDriver;
 use keelson_cri::{Client, CriError, Endpoint};
@@ -39,7 +40,6 @@ use self::start::Found;
 use crate::cgroup::{self, CgroupError};
 use crate::checkpoint::{CheckpointError, Store};
 use crate::config::Config;
-use crate::footprint;
 use crate::join::certificates::AccessError;
 use crate::join::{self, Cluster};
 use crate::journal::{Journal, Kind};

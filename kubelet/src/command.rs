@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use keelson_client::allocator;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::agent;
 use crate::config::{self, Config, ConfigError, support};
-use crate::{agent, allocator};
 
 /// The agent is one thread; blocking file work gets a few more, for a moment.
 const BLOCKING_THREADS: usize = 4;

@@ -2,7 +2,6 @@
 
 pub mod admit;
 pub mod agent;
-pub mod allocator;
 pub mod cgroup;
 pub mod checkpoint;
 pub mod collect;
@@ -10,7 +9,6 @@ pub mod command;
 pub mod config;
 pub mod evict;
 pub mod execute;
-pub mod footprint;
 pub mod join;
 pub mod journal;
 pub mod logs;

@@ -8,14 +8,17 @@
 //! - [`events`]: events, aggregated and limited.
 //! - [`review`] and [`site`]: who a caller is and what they may do, as the cluster says, and HTTPS
 //!   for a program's health and figures behind that.
+//! - [`allocator`] and [`footprint`]: programs that wait stay small.
 //!
 //! The crate knows no kind of object: its users bring types with the fields that they read.
 
+pub mod allocator;
 pub mod backoff;
 pub mod cache;
 pub mod client;
 pub mod error;
 pub mod events;
+pub mod footprint;
 pub mod index;
 pub mod kept;
 pub mod kubeconfig;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use keelson_client::cache::{Key, Reflector, Store, reflect};
 use keelson_client::{ApiPath, Client, Resource};
 use parking_lot::RwLock;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +86,7 @@ pub struct Caches {
     stores: HashMap<TypeId, Box<dyn Any + Send>>,
     sight: Sight,
     tasks: JoinSet<()>,
+    changes: watch::Sender<u64>,
     stop: CancellationToken,
 }
 
@@ -105,6 +107,7 @@ impl Caches {
             stores: HashMap::new(),
             sight: Sight::default(),
             tasks: JoinSet::new(),
+            changes: watch::Sender::new(0),
             stop,
         }
     }
@@ -119,10 +122,18 @@ impl Caches {
         let reflector = Reflector::new(self.client.clone(), watched::<K>()).fields(K::FIELDS);
         let task = reflect(reflector, writer, self.stop.clone());
         self.tasks.spawn(task);
+        let changes = self.changes.clone();
+        store.listen(move |_| changes.send_modify(|count| *count += 1));
         self.sight.add(store.clone());
         self.stores
             .insert(TypeId::of::<K>(), Box::new(store.clone()));
         store
+    }
+
+    /// A number that grows with each change of any store.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// The stores, for the ledger.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use keelson_client::allocator;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         }
     };
     start_log(options.verbosity);
-    give_memory_back();
+    allocator::settle();
     let runtime = Builder::new_current_thread()
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_keep_alive(BLOCKING_KEPT)
@@ -66,29 +67,6 @@ async fn until_told(options: Options) -> Result<(), RunError> {
     stop.cancel();
     run.await
 }
-
-/// Large blocks are mapped on their own: what a first list needed is given back.
-#[cfg(target_env = "gnu")]
-#[expect(
-    unsafe_code,
-    reason = "mallopt is the only way to set these, and has no safe binding"
-)]
-fn give_memory_back() {
-    const THRESHOLD: libc::c_int = 64 * 1024;
-    for (option, value) in [
-        (libc::M_ARENA_MAX, 1),
-        (libc::M_MMAP_THRESHOLD, THRESHOLD),
-        (libc::M_TRIM_THRESHOLD, THRESHOLD),
-    ] {
-        // SAFETY: takes two integers and touches no memory of ours; a refusal is harmless.
-        unsafe {
-            libc::mallopt(option, value);
-        }
-    }
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn give_memory_back() {}
 
 fn start_log(verbosity: u8) {
     let level = match verbosity {

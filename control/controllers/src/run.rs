@@ -9,7 +9,7 @@ use keelson_client::events::Recorder;
 use keelson_client::kubeconfig::{Config, KubeconfigError};
 use keelson_client::leader::{self, Election, Ended, Settings};
 use keelson_client::queue::Limits;
-use keelson_client::{Client, Queue, runner};
+use keelson_client::{Client, Queue, footprint, runner};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -136,6 +136,10 @@ async fn control(
 ) {
     let mut caches = Caches::new(client.clone(), stop.clone());
     let mut running: JoinSet<()> = JoinSet::new();
+    let (small, end) = (footprint::stay_small(caches.changes()), stop.clone());
+    running.spawn(async move {
+        end.run_until_cancelled(small).await;
+    });
     let count = chosen.len();
     for registration in chosen {
         let (account, fresh) = accounts.account(registration.account, &stop);

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keelson_client::events::{Recorder, reference};
-use keelson_client::{Change, Client, Error, Resource};
+use keelson_client::{Change, Client, Error, Resource, footprint};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::bind;
 use crate::bind::claims::{BindError, bind_claims};
+use crate::framework::{Errand, Held};
 use crate::hints::Event;
 use crate::intern::Word;
 use crate::metrics::{Metrics, Outcome};
 use crate::model::{Pod, PodKey};
-use crate::plugins::volume_binding::Choice;
 use crate::preempt::Plan;
 use crate::queue::Taken;
 use crate::state::{State, Step};
@@ -39,7 +39,7 @@ enum Written {
     Bound {
         taken: Taken,
         node: Word,
-        claims: Vec<Choice>,
+        held: Held,
         began: Instant,
         outcome: Result<(), BindError>,
     },
@@ -61,6 +61,11 @@ pub async fn work(
     let mut tasks = JoinSet::new();
     let watches = Watches::start(&client, &mut tasks, &stop);
     let wake = Arc::new(Notify::new());
+    let turns = watch::Sender::new(0);
+    let (small, end) = (footprint::stay_small(turns.subscribe()), stop.clone());
+    tasks.spawn(async move {
+        end.run_until_cancelled(small).await;
+    });
     if stop.run_until_cancelled(watches.synced()).await.is_some() {
         watches.wake(&wake);
         let mut agent = Agent {
@@ -70,6 +75,7 @@ pub async fn work(
             recorder,
             metrics,
             wake,
+            turns,
             writes: JoinSet::new(),
             slow: JoinSet::new(),
             start: Instant::now(),
@@ -89,6 +95,8 @@ struct Agent {
     recorder: Recorder,
     metrics: Arc<Mutex<Metrics>>,
     wake: Arc<Notify>,
+    /// How often something was looked at.
+    turns: watch::Sender<u64>,
     writes: JoinSet<Written>,
     /// Bindings that wait for volumes, each of a pod that has its place already.
     slow: JoinSet<Written>,
@@ -99,6 +107,7 @@ struct Agent {
 impl Agent {
     async fn run(&mut self) {
         loop {
+            self.turns.send_modify(|count| *count += 1);
             self.take_all();
             self.look_after();
             let busy = self.decide();
@@ -156,8 +165,9 @@ impl Agent {
             Step::Bind {
                 taken,
                 placement,
-                claims,
-            } => self.bind(taken, placement.node, claims, began),
+                held,
+                errands,
+            } => self.bind(taken, placement.node, held, errands, began),
             Step::Refuse {
                 taken,
                 message,
@@ -170,33 +180,41 @@ impl Agent {
         }
     }
 
-    fn bind(&mut self, taken: Taken, node: Word, claims: Vec<Choice>, began: Instant) {
+    fn bind(&mut self, taken: Taken, node: Word, held: Held, errands: Vec<Errand>, began: Instant) {
         let client = self.client.clone();
         let store = self.watches.claims.store().clone();
-        let writes = match claims.is_empty() {
-            true => &mut self.writes,
-            false => &mut self.slow,
+        // What waits for others must not hold up those who don't.
+        let writes = match &errands[..] {
+            [Errand::Binding] => &mut self.writes,
+            _ => &mut self.slow,
         };
         let storage = &self.state.cluster.storage;
-        let uids = claims.iter().map(|choice| {
+        let uids = held.claims.iter().map(|choice| {
             let claim = storage.claims.get(&choice.claim);
             claim.map(|claim| claim.uid.clone()).unwrap_or_default()
         });
         let uids: Vec<Word> = uids.collect();
         writes.spawn(async move {
             let mut outcome = Ok(());
-            if !claims.is_empty() {
-                outcome = bind_claims(&client, &store, &claims, &uids, node.text()).await;
-            }
-            if outcome.is_ok() {
-                outcome = bind::bind(&client, &taken.pod, node.text())
-                    .await
-                    .map_err(BindError::from);
+            for errand in &errands {
+                let done = match errand {
+                    Errand::Claims(claims) => {
+                        bind_claims(&client, &store, claims, &uids, node.text()).await
+                    }
+                    Errand::Binding => {
+                        let bound = bind::bind(&client, &taken.pod, node.text()).await;
+                        bound.map_err(BindError::from)
+                    }
+                };
+                if done.is_err() {
+                    outcome = done;
+                    break;
+                }
             }
             Written::Bound {
                 taken,
                 node,
-                claims,
+                held,
                 began,
                 outcome,
             }
@@ -250,10 +268,10 @@ impl Agent {
             Written::Bound {
                 taken,
                 node,
-                claims,
+                held,
                 began,
                 outcome,
-            } => self.bound(&taken, &node, &claims, began, outcome),
+            } => self.bound(&taken, &node, &held, began, outcome),
         }
     }
 
@@ -261,7 +279,7 @@ impl Agent {
         &mut self,
         taken: &Taken,
         node: &Word,
-        claims: &[Choice],
+        held: &Held,
         began: Instant,
         outcome: Result<(), BindError>,
     ) {
@@ -270,7 +288,7 @@ impl Agent {
         let profile = pod.class.scheduler.text();
         match outcome {
             Ok(()) => {
-                self.state.bound(&pod.key);
+                self.state.bound(pod, node);
                 let mut metrics = self.metrics.lock();
                 metrics.attempt(Outcome::Scheduled, profile, began.elapsed());
                 metrics.bound_after(now.saturating_sub(taken.since));
@@ -283,7 +301,7 @@ impl Agent {
                 metrics
                     .lock()
                     .attempt(Outcome::Error, profile, began.elapsed());
-                self.state.not_bound(now, &pod.key, claims);
+                self.state.not_bound(now, pod, held);
                 // Gone or bound by somebody else: the watch will tell.
                 if error.will_be_told() {
                     return tracing::debug!(pod = %pod.key, %error, "not bound");

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use hyper::StatusCode;
-use keelson_client::Client;
 use keelson_client::events::Recorder;
 use keelson_client::kubeconfig::{Config, KubeconfigError};
 use keelson_client::leader::{self, Election, Ended};
 use keelson_client::metrics::dropped_events;
 use keelson_client::site::{self, Authority, Gate, Place, SiteError};
+use keelson_client::{Client, allocator};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,6 +64,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
             return ExitCode::from(u8::from(answer.use_stderr()));
         }
     };
+    allocator::settle();
     start_log(options.verbosity);
     let outcome = runtime().and_then(|runtime| runtime.block_on(until_told(&options)));
     match outcome {

@@ -10,8 +10,10 @@ use crate::cluster::{Cluster, Host};
 use crate::intern::Word;
 use crate::model::Pod;
 
+pub mod binding;
 pub mod reason;
 
+pub use binding::{Bind, Errand, Held, Permit, PostBind, PreBind, Reserve};
 pub use reason::Reason;
 
 /// The best score of a node.

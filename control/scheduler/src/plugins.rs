@@ -1,5 +1,6 @@
 //! Upstream's plugins, one file each. All of them are pure.
 
+pub mod default_binder;
 pub mod image_locality;
 pub mod node_affinity;
 pub mod node_name;

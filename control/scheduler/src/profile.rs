@@ -3,12 +3,17 @@
 
 use std::sync::Arc;
 
-use crate::framework::{Filter, PluginId, PluginSet, PreEnqueue, Reason, Score};
+use crate::framework::{
+    Bind, Filter, Permit, PluginId, PluginSet, PostBind, PreBind, PreEnqueue, Reason, Reserve,
+    Score,
+};
 use crate::intern::Word;
 use crate::model::Pod;
 
+pub mod commit;
+
 /// A plugin at the points that it extends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plugged {
     /// Its name.
     pub name: &'static str,
@@ -18,6 +23,16 @@ pub struct Plugged {
     pub filter: Option<Arc<dyn Filter>>,
     /// Scoring, with its weight.
     pub score: Option<(Arc<dyn Score>, i64)>,
+    /// Taking what a placed pod will use.
+    pub reserve: Option<Arc<dyn Reserve>>,
+    /// Letting it be bound.
+    pub permit: Option<Arc<dyn Permit>>,
+    /// Before binding.
+    pub pre_bind: Option<Arc<dyn PreBind>>,
+    /// Binding.
+    pub bind: Option<Arc<dyn Bind>>,
+    /// After binding.
+    pub post_bind: Option<Arc<dyn PostBind>>,
 }
 
 /// One scheduler.

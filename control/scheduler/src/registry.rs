@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::framework::{Filter, PreEnqueue, Score};
 use crate::intern::Word;
 use crate::plugins::{
+    default_binder::DefaultBinder,
     image_locality::ImageLocality,
     node_affinity::NodeAffinity,
     node_name::NodeName,
@@ -41,9 +42,7 @@ pub struct Settings {
 fn plugged(name: &'static str) -> Plugged {
     Plugged {
         name,
-        pre_enqueue: None,
-        filter: None,
-        score: None,
+        ..Plugged::default()
     }
 }
 
@@ -77,6 +76,16 @@ fn holding(name: &'static str, plugin: impl PreEnqueue + 'static) -> Plugged {
     }
 }
 
+/// The one that binds volumes with pods.
+fn volume_binding() -> Plugged {
+    let plugin = Arc::new(VolumeBinding);
+    Plugged {
+        reserve: Some(plugin.clone()),
+        pre_bind: Some(plugin),
+        ..filtering("VolumeBinding", VolumeBinding)
+    }
+}
+
 /// The default plugins.
 #[must_use]
 pub fn plugins(settings: Settings) -> Vec<Plugged> {
@@ -90,12 +99,16 @@ pub fn plugins(settings: Settings) -> Vec<Plugged> {
         both("NodeResourcesFit", 1, settings.fit),
         filtering("VolumeRestrictions", Restrictions),
         filtering("NodeVolumeLimits", Limits),
-        filtering("VolumeBinding", VolumeBinding),
+        volume_binding(),
         filtering("VolumeZone", Zone),
         both("PodTopologySpread", 2, settings.spread),
         both("InterPodAffinity", 2, settings.pod_affinity),
         scoring("NodeResourcesBalancedAllocation", 1, settings.balanced),
         scoring("ImageLocality", 1, ImageLocality),
+        Plugged {
+            bind: Some(Arc::new(DefaultBinder)),
+            ..plugged("DefaultBinder")
+        },
     ]
 }
 

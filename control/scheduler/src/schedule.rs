@@ -175,7 +175,10 @@ impl<'c> Filtering<'c> {
     }
 }
 
-fn refuse_all(cluster: &Cluster, by: PluginId, reason: Reason, for_good: bool) -> Refusal {
+/// No node will do, for a reason that is not about nodes; `for_good` where making room would not
+/// help.
+#[must_use]
+pub fn refuse_all(cluster: &Cluster, by: PluginId, reason: Reason, for_good: bool) -> Refusal {
     let mut plugins = PluginSet::default();
     plugins.insert(by);
     Refusal {

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::framework::{Cycle, PluginSet};
+use crate::framework::{Cycle, Errand, Held, PluginSet};
 use crate::hints::{Event, helps};
 use crate::intern::Word;
 use crate::model::{Node, Pod, PodKey};
-use crate::plugins::volume_binding::{self, Choice};
 use crate::preempt::{Plan, preempt};
 use crate::profile::Profile;
 use crate::queue::{Queue, Taken, Waits};
 use crate::schedule::batch::Batch;
-use crate::schedule::{Decision, Dice, Placement, Refusal, schedule};
+use crate::schedule::{Decision, Dice, Placement, Refusal, refuse_all, schedule};
 
 /// What has to be carried out for a pod.
 #[derive(Debug)]
@@ -26,8 +25,10 @@ pub enum Step {
         taken: Taken,
         /// Where to.
         placement: Placement,
-        /// What becomes of its claims that wait, before it is bound.
-        claims: Vec<Choice>,
+        /// What is held for it until then.
+        held: Held,
+        /// What is done for it, in this order; the last binds it.
+        errands: Vec<Errand>,
     },
     /// Tell that no node will do.
     Refuse {
@@ -175,11 +176,7 @@ impl State {
         };
         if let Some(placement) = self.out_of_batch(profile, &taken.pod) {
             self.batched += 1;
-            return Some(Step::Bind {
-                taken,
-                placement,
-                claims: Vec::new(),
-            });
+            return Some(self.bind(profile, taken, placement, Held::default()));
         }
         let cycle = Cycle {
             pod: &taken.pod,
@@ -187,34 +184,32 @@ impl State {
         };
         match schedule(&self.profiles[profile], cycle, &mut self.dice) {
             Decision::Place(placement) => {
-                let claims = self.assume(&taken.pod, &placement.node);
-                Some(Step::Bind {
-                    taken,
-                    placement,
-                    claims,
-                })
+                let of = &self.profiles[profile];
+                match of.reserve(&taken.pod, &placement.node, &mut self.cluster) {
+                    Ok(held) => {
+                        let node = &placement.node;
+                        self.cluster.put_pod(taken.pod.clone(), node, true);
+                        Some(self.bind(profile, taken, placement, held))
+                    }
+                    Err((by, reason)) => {
+                        let refusal = refuse_all(&self.cluster, by, reason, true);
+                        Some(self.refuse(now, profile, taken, &refusal))
+                    }
+                }
             }
             Decision::Refuse(refusal) => Some(self.refuse(now, profile, taken, &refusal)),
         }
     }
 
-    /// The pod counts as placed, and its claims as having what they will have.
-    fn assume(&mut self, pod: &Arc<Pod>, node: &Word) -> Vec<Choice> {
-        let claims = self.claims_of(pod, node);
-        for choice in &claims {
-            self.cluster.storage.assume(choice, node);
-        }
-        self.cluster.put_pod(pod.clone(), node, true);
-        claims
-    }
-
-    fn claims_of(&self, pod: &Arc<Pod>, node: &Word) -> Vec<Choice> {
-        let cluster = &self.cluster;
-        match cluster.find(node) {
-            Some(at) if !pod.class.volumes.is_empty() => {
-                volume_binding::plan(Cycle { pod, cluster }, cluster.host(at))
-            }
-            _ => Vec::new(),
+    /// A pod that counts as placed is to be bound.
+    fn bind(&self, profile: usize, taken: Taken, placement: Placement, held: Held) -> Step {
+        let of = &self.profiles[profile];
+        let errands = of.errands(&taken.pod, &placement.node, &held);
+        Step::Bind {
+            taken,
+            placement,
+            held,
+            errands,
         }
     }
 
@@ -294,15 +289,19 @@ impl State {
     }
 
     /// The pod is bound.
-    pub fn bound(&mut self, key: &PodKey) {
-        self.queue.remove(key);
+    pub fn bound(&mut self, pod: &Pod, node: &Word) {
+        self.queue.remove(&pod.key);
+        if let Some(profile) = self.profile(pod) {
+            self.profiles[profile].bound(pod, node);
+        }
     }
 
     /// The pod could not be bound: it is not where it was assumed to be, and has another turn.
-    pub fn not_bound(&mut self, now: Duration, key: &PodKey, claims: &[Choice]) {
-        for choice in claims {
-            self.cluster.storage.release(choice);
+    pub fn not_bound(&mut self, now: Duration, pod: &Pod, held: &Held) {
+        if let Some(profile) = self.profile(pod) {
+            self.profiles[profile].unreserve(held, &mut self.cluster);
         }
+        let key = &pod.key;
         let assumed = self
             .cluster
             .whereabouts(key)

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::intern::Word;
-use crate::plugins::volume_binding::Choice;
+use crate::model::storage::Choice;
 use crate::wire::storage::{ClaimObject, SELECTED_NODE};
 
 /// How long volumes may take, as upstream's `bindTimeoutSeconds`.

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use crate::intern::Word;
-use crate::model::storage::{Capacity, Claim, CsiNode, StorageClass, Volume};
+use crate::model::storage::{Capacity, Choice, Claim, CsiNode, StorageClass, Volume};
 use crate::model::{Pod, PodKey, VolumeRef};
-use crate::plugins::volume_binding::Choice;
 
 /// Claims, volumes, classes, drivers and their room.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! Claims, volumes, classes of storage and what CSI drivers say: as much as placing needs.
 
 use crate::intern::Word;
-use crate::model::{Labels, NodeTerm};
+use crate::model::{Labels, NodeTerm, PodKey};
 
 /// A claim on storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,4 +86,13 @@ pub struct Capacity {
     pub free: Option<i64>,
     /// The largest volume in bytes; `None` if not known.
     pub largest: Option<i64>,
+}
+
+/// What becomes of a claim when its pod is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The claim.
+    pub claim: PodKey,
+    /// The volume that it gets; `None` where one is made for it.
+    pub volume: Option<Word>,
 }

@@ -1,12 +1,15 @@
 //! `VolumeBinding`: nodes that reach the pod's volumes, or on which volumes can be had for claims
 //! that wait for their first consumer. [`plan`] says which volume each of these gets.
 
+use crate::cluster::Cluster;
 use crate::cluster::Host;
 use crate::cluster::storage::claims_of;
-use crate::framework::{Cycle, Filter, NodeCheck, Prepared, Reason, Verdict};
+use crate::framework::{
+    Cycle, Errand, Filter, Held, NodeCheck, PreBind, Prepared, Reason, Reserve, Verdict,
+};
 use crate::intern::Word;
-use crate::model::storage::{Claim, StorageClass, Volume};
-use crate::model::{PodKey, VolumeRef};
+use crate::model::storage::{Choice, Claim, StorageClass, Volume};
+use crate::model::{Pod, PodKey, VolumeRef};
 
 const NOT_BOUND: Reason = Reason::Text("pod has unbound immediate PersistentVolumeClaims");
 const OUT_OF_REACH: Reason = Reason::Text("node(s) didn't match PersistentVolume's node affinity");
@@ -19,15 +22,6 @@ const NO_VOLUME: Reason =
 /// The plugin.
 #[derive(Debug)]
 pub struct VolumeBinding;
-
-/// What becomes of a claim when its pod is placed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// The claim.
-    pub claim: PodKey,
-    /// The volume that it gets; `None` where one is made for it.
-    pub volume: Option<Word>,
-}
 
 /// The claims of a pod, looked up.
 struct Needs<'c> {
@@ -215,6 +209,42 @@ impl Filter for VolumeBinding {
                 for_good: true,
             },
         }
+    }
+}
+
+impl Reserve for VolumeBinding {
+    fn concerns(&self, pod: &Pod) -> bool {
+        !pod.class.volumes.is_empty()
+    }
+
+    /// Its claims count as having what they will have.
+    fn reserve(
+        &self,
+        pod: &Pod,
+        node: &Word,
+        cluster: &mut Cluster,
+        held: &mut Held,
+    ) -> Result<(), Reason> {
+        let Some(at) = cluster.find(node) else {
+            return Ok(());
+        };
+        held.claims = plan(Cycle { pod, cluster }, cluster.host(at));
+        for choice in &held.claims {
+            cluster.storage.assume(choice, node);
+        }
+        Ok(())
+    }
+
+    fn unreserve(&self, held: &Held, cluster: &mut Cluster) {
+        for choice in &held.claims {
+            cluster.storage.release(choice);
+        }
+    }
+}
+
+impl PreBind for VolumeBinding {
+    fn errand(&self, held: &Held) -> Option<Errand> {
+        (!held.claims.is_empty()).then(|| Errand::Claims(held.claims.clone()))
     }
 }
 

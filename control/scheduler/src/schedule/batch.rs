@@ -30,7 +30,7 @@ pub struct Batch {
 /// Whether a class can be treated so in this cluster, as it stands.
 fn is_local(profile: &Profile, cycle: Cycle<'_>) -> bool {
     !cycle.cluster.has_nominations()
-        && cycle.pod.class.volumes.is_empty()
+        && !profile.is_concerned(cycle.pod)
         && profile.plugins.iter().all(|plugin| {
             plugin
                 .filter

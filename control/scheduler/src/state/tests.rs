@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{State, Step};
+use crate::framework::Held;
 use crate::intern::Word;
 use crate::model::{Amounts, Class, Node, Pod, PodKey};
 use crate::queue::{Part, Waits};
@@ -84,7 +85,7 @@ fn pods_fill_nodes_and_then_wait() {
          1 No preemption victims found for incoming pod."
     );
     assert_eq!(next(&mut state, 100), "-");
-    state.bound(&PodKey::new("ns", "a"));
+    state.bound(&pod("a", 0, 700), &Word::of("n"));
     state.remove_pod(at(100), &PodKey::new("ns", "a"));
     assert_eq!(next(&mut state, 100), "b on n");
 }
@@ -98,7 +99,7 @@ fn what_could_not_be_bound_has_another_turn() {
     // The watch brings an older state meanwhile.
     put(&mut state, 0, pod("a", 0, 700));
     assert_eq!(next(&mut state, 0), "-");
-    state.not_bound(at(0), &PodKey::new("ns", "a"), &[]);
+    state.not_bound(at(0), &pod("a", 0, 700), &Held::default());
     assert_eq!(
         (next(&mut state, 0).as_str(), state.cluster.placed()),
         ("-", 0)

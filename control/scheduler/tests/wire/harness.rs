@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser as _;
+use keelson_client::cache::{Reflector, Store, reflect};
 use keelson_client::kubeconfig::Config;
 use keelson_client::{ApiPath, Client, Resource};
 use keelson_scheduler::{Options, command};
@@ -14,12 +15,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take on a machine that does a lot else.
-const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A server, an administrator and the folder of their keys.
 pub struct Cluster {
@@ -153,18 +153,38 @@ impl Cluster {
         self.client.create::<_, Value>(&pods, &pod).await.unwrap();
     }
 
+    /// An object of a list once there is one of which this is true: what is there already is
+    /// listed, what comes later is watched.
+    pub async fn once(&self, list: &ApiPath, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let (store, writer) = Store::<Thing>::new(Vec::new());
+        let stop = CancellationToken::new();
+        let _end = stop.clone().drop_guard();
+        let reflector = Reflector::new(self.client.clone(), list.clone());
+        tokio::spawn(reflect(reflector, writer, stop));
+        let mut changes = store.changes();
+        let found = async {
+            loop {
+                let change = changes.next().await;
+                if let Some(Thing(object)) = change.current().map(|new| &**new)
+                    && is(object)
+                {
+                    return object.clone();
+                }
+            }
+        };
+        let found = timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| {
+            let all = store.all();
+            panic!("there is no {what} in {list}: {all:#?}")
+        })
+    }
+
     /// A pod once this is true of it.
     pub async fn pod_once(&self, name: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
-        let path = pod_path(name);
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let pod: Value = self.client.get(&path).await.unwrap();
-            if is(&pod) {
-                return pod;
-            }
-            assert!(Instant::now() < end, "{name} is not {what}: {pod:#}");
-            sleep(LOOK_AGAIN).await;
-        }
+        let list = core("pods", "Pod", true).within("default");
+        let is = |pod: &Value| pod["metadata"]["name"] == name && is(pod);
+        self.once(&list, &format!("{name} that is {what}"), is)
+            .await
     }
 
     /// Where a pod is once it is anywhere.
@@ -207,5 +227,30 @@ pub fn merge(into: &mut Value, more: Value) {
         }
         (_, Value::Null) => {}
         (into, more) => *into = more,
+    }
+}
+
+/// Any object.
+#[derive(Debug, serde::Deserialize)]
+#[serde(transparent)]
+struct Thing(Value);
+
+impl Thing {
+    fn meta(&self, field: &str) -> &str {
+        self.0["metadata"][field].as_str().unwrap_or_default()
+    }
+}
+
+impl keelson_client::Object for Thing {
+    fn namespace(&self) -> &str {
+        self.meta("namespace")
+    }
+
+    fn name(&self) -> &str {
+        self.meta("name")
+    }
+
+    fn resource_version(&self) -> &str {
+        self.meta("resourceVersion")
     }
 }

@@ -5,19 +5,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Cluster, core, pod_path};
 
+/// An event about a pod, once there is one.
 async fn event(cluster: &Cluster, pod: &str, reason: &str) -> Value {
     let events = core("events", "Event", true).within("default");
-    loop {
-        let list: Value = cluster.client.get(&events).await.unwrap();
-        let events = list["items"].as_array().cloned().unwrap_or_default();
-        let found = events
-            .into_iter()
-            .find(|e| e["involvedObject"]["name"] == pod && e["reason"] == reason);
-        if let Some(event) = found {
-            return event;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let what = format!("{reason} of {pod}");
+    let is = |event: &Value| event["involvedObject"]["name"] == pod && event["reason"] == reason;
+    cluster.once(&events, &what, is).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -180,14 +173,12 @@ async fn a_claim_that_waits_is_bound_with_its_pod() {
         {"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}});
     cluster.pod("p", "1", volumes).await;
     // Who makes volumes sees the node, makes one and has the claim bound.
+    let selected = |claim: &Value| {
+        claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "a"
+    };
+    let all = claims.within("default");
+    cluster.once(&all, "claim with a node", selected).await;
     let path = claims.named("default", "c");
-    loop {
-        let claim: Value = cluster.client.get(&path).await.unwrap();
-        if claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == "a" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
     let pod: Value = cluster.client.get(&pod_path("p")).await.unwrap();
     assert!(
         pod["spec"]["nodeName"].is_null(),

@@ -6,7 +6,9 @@ use crate::profile::{Plugged, Profile};
 use crate::registry;
 
 /// Plugins that are part of the scheduler and extend no point of a profile's list.
-const BUILT_IN: &[&str] = &["PrioritySort", "DefaultBinder"];
+const BUILT_IN: &[&str] = &["PrioritySort"];
+/// Plugins without which no pod would be bound.
+const NEEDED: &[&str] = &["DefaultBinder"];
 const PREEMPTION: &str = "DefaultPreemption";
 
 /// One point of a plugin.
@@ -15,6 +17,11 @@ enum Point {
     PreEnqueue,
     Filter,
     Score,
+    Reserve,
+    Permit,
+    PreBind,
+    Bind,
+    PostBind,
 }
 
 impl Point {
@@ -23,6 +30,11 @@ impl Point {
             Self::PreEnqueue => plugin.pre_enqueue = None,
             Self::Filter => plugin.filter = None,
             Self::Score => plugin.score = None,
+            Self::Reserve => plugin.reserve = None,
+            Self::Permit => plugin.permit = None,
+            Self::PreBind => plugin.pre_bind = None,
+            Self::Bind => plugin.bind = None,
+            Self::PostBind => plugin.post_bind = None,
         }
     }
 
@@ -31,6 +43,11 @@ impl Point {
             Self::PreEnqueue => plugin.pre_enqueue.clone_from(&from.pre_enqueue),
             Self::Filter => plugin.filter.clone_from(&from.filter),
             Self::Score => plugin.score.clone_from(&from.score),
+            Self::Reserve => plugin.reserve.clone_from(&from.reserve),
+            Self::Permit => plugin.permit.clone_from(&from.permit),
+            Self::PreBind => plugin.pre_bind.clone_from(&from.pre_bind),
+            Self::Bind => plugin.bind.clone_from(&from.bind),
+            Self::PostBind => plugin.post_bind.clone_from(&from.post_bind),
         }
     }
 }
@@ -44,7 +61,16 @@ pub fn apply(profile: &mut Profile, plugins: &Plugins, path: &str, problems: &mu
         all,
         problems,
     };
-    let every = [Point::PreEnqueue, Point::Filter, Point::Score];
+    let every = [
+        Point::PreEnqueue,
+        Point::Filter,
+        Point::Score,
+        Point::Reserve,
+        Point::Permit,
+        Point::PreBind,
+        Point::Bind,
+        Point::PostBind,
+    ];
     change.list(
         &plugins.multi_point,
         &every,
@@ -64,16 +90,19 @@ pub fn apply(profile: &mut Profile, plugins: &Plugins, path: &str, problems: &mu
         ("preScore", &plugins.pre_score, &[Point::Score], false),
         ("score", &plugins.score, &[Point::Score], false),
         ("queueSort", &plugins.queue_sort, &[], false),
-        ("reserve", &plugins.reserve, &[], false),
-        ("permit", &plugins.permit, &[], false),
-        ("preBind", &plugins.pre_bind, &[], false),
-        ("bind", &plugins.bind, &[], false),
-        ("postBind", &plugins.post_bind, &[], false),
+        ("reserve", &plugins.reserve, &[Point::Reserve], false),
+        ("permit", &plugins.permit, &[Point::Permit], false),
+        ("preBind", &plugins.pre_bind, &[Point::PreBind], false),
+        ("bind", &plugins.bind, &[Point::Bind], false),
+        ("postBind", &plugins.post_bind, &[Point::PostBind], false),
     ] {
         change.list(list, points, preempts, &format!("{path}.{name}"));
     }
     let used = |plugin: &Plugged| {
-        plugin.pre_enqueue.is_some() || plugin.filter.is_some() || plugin.score.is_some()
+        let looks = plugin.filter.is_some() || plugin.score.is_some();
+        let binds = plugin.pre_bind.is_some() || plugin.bind.is_some();
+        let tells = plugin.reserve.is_some() || plugin.permit.is_some();
+        looks || binds || tells || plugin.pre_enqueue.is_some() || plugin.post_bind.is_some()
     };
     profile.plugins.retain(used);
 }
@@ -97,7 +126,7 @@ impl Change<'_> {
 
     fn disable(&mut self, name: &str, points: &[Point], preempts: bool, path: &str) {
         let everyone = name == "*";
-        if BUILT_IN.contains(&name) {
+        if BUILT_IN.contains(&name) || NEEDED.contains(&name) {
             let message = format!("{name} cannot be disabled: nothing could take its place");
             self.problems.push(problem(path, message));
         } else if !everyone && !self.is_known(name) {

@@ -1,10 +1,10 @@
-//! Keeps the agent small while it waits: heap that was freed, and pages of the program that only
-//! the start or a burst of pods needed, go back to the kernel.
+//! Keeps a program small while it waits: heap that was freed, and pages of the program that only
+//! the start or a burst of work needed, go back to the kernel.
 //!
-//! An idle agent's resident memory is nearly all its own code. The kernel maps sixteen pages for
+//! An idle program's resident memory is nearly all its own code. The kernel maps sixteen pages for
 //! each that is touched and, without pressure, takes none back, so that most of what is resident
 //! was needed once or never. What is given back stays in the page cache and is mapped again with
-//! the next call of it, some hundred minor faults in all. Knows nothing of pods.
+//! the next call of it, some hundred minor faults in all. Knows nothing of the work.
 
 mod segments;
 
