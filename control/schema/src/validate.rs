@@ -6,13 +6,18 @@ pub mod admission;
 mod at;
 pub mod core;
 pub mod definitions;
+pub mod devices;
+pub mod events;
 pub mod jobs;
 mod metadata;
 pub mod network;
 pub mod policy;
+pub mod quota;
 pub mod rbac;
+mod rules;
 mod selector;
 pub mod services;
+pub mod signing;
 pub mod status;
 pub mod storage;
 pub mod volumes;
@@ -67,6 +72,7 @@ pub fn change_rules(
         "status" => (row.strategy.validate_status)(new, old, errors),
         "ephemeralcontainers" if pods => core::ephemeral_change(new, old, errors),
         "resize" if pods => core::resize_change(new, old, errors),
+        "approval" => signing::approval(new, old, errors),
         _ => {
             (row.strategy.validate)(new, errors);
             (row.strategy.validate_update)(new, old, errors);

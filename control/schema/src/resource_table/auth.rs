@@ -45,8 +45,9 @@ pub(super) fn rows() -> Vec<Resource> {
             "CertificateSigningRequest",
             "certificatesigningrequests",
         )
-        .validate(validate::rbac::signing_request)
-        .change(validate::rbac::signing_request_change)
+        .validate(validate::signing::signing_request)
+        .change(validate::signing::signing_request_change)
+        .status_rules(validate::signing::status)
         .columns(columns::auth::SIGNING_REQUEST)
         .short(&["csr"])
         .selectable(&["spec.signerName"])

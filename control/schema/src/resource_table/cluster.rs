@@ -162,18 +162,23 @@ fn devices() -> Vec<Resource> {
         ..Strategy::PLAIN
     };
     vec![
-        Resource::cluster(DEVICES, "DeviceClass", "deviceclasses").strategy(counted),
+        Resource::cluster(DEVICES, "DeviceClass", "deviceclasses")
+            .validate(validate::devices::device_class)
+            .strategy(counted),
         Resource::namespaced(DEVICES, "ResourceClaim", "resourceclaims")
-            .validate(validate::policy::resource_claim)
-            .change(validate::policy::claim_change)
+            .validate(validate::devices::resource_claim)
+            .change(validate::devices::claim_change)
+            .status_rules(validate::devices::claim_status)
             .columns(columns::pods::RESOURCE_CLAIM)
             .defaults(devices::resource_claim)
             .status(),
         Resource::namespaced(DEVICES, "ResourceClaimTemplate", "resourceclaimtemplates")
-            .validate(validate::policy::resource_claim_template)
-            .change(validate::policy::claim_change)
+            .validate(validate::devices::resource_claim_template)
+            .change(validate::devices::claim_change)
             .defaults(devices::resource_claim_template),
         Resource::cluster(DEVICES, "ResourceSlice", "resourceslices")
+            .validate(validate::devices::resource_slice)
+            .change(validate::devices::resource_slice_change)
             .columns(columns::pods::RESOURCE_SLICE)
             .selectable(&["spec.nodeName", "spec.driver"])
             .strategy(counted),

@@ -154,6 +154,7 @@ fn volumes() -> Vec<Resource> {
         Resource::namespaced(V1, "PersistentVolumeClaim", "persistentvolumeclaims")
             .validate(validate::volumes::claim)
             .change(validate::volumes::claim_change)
+            .status_rules(validate::volumes::claim_status)
             .columns(columns::storage::CLAIM)
             .defaults(core::persistent_volume_claim)
             .short(&["pvc"])
@@ -164,7 +165,7 @@ fn volumes() -> Vec<Resource> {
 fn limits() -> Vec<Resource> {
     vec![
         Resource::namespaced(V1, "LimitRange", "limitranges")
-            .validate(validate::core::limit_range)
+            .validate(validate::quota::limit_range)
             .columns(columns::GENERIC)
             .defaults(core::limit_range)
             .short(&["limits"])
@@ -173,8 +174,9 @@ fn limits() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(V1, "ResourceQuota", "resourcequotas")
-            .validate(validate::core::resource_quota)
-            .change(validate::core::resource_quota_change)
+            .validate(validate::quota::resource_quota)
+            .change(validate::quota::resource_quota_change)
+            .status_rules(validate::quota::status)
             .columns(columns::pods::RESOURCE_QUOTA)
             .short(&["quota"])
             .status(),
@@ -220,7 +222,7 @@ fn endpoints_and_events() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(V1, "Event", "events")
-            .validate(validate::core::event)
+            .validate(validate::events::event)
             .columns(columns::pods::EVENT)
             .short(&["ev"])
             .selectable(EVENT_FIELDS)
@@ -230,7 +232,8 @@ fn endpoints_and_events() -> Vec<Resource> {
                 ..PLAIN
             }),
         Resource::namespaced(("events.k8s.io", "v1"), "Event", "events")
-            .validate(validate::core::new_event)
+            .validate(validate::events::new_event)
+            .change(validate::events::new_event_change)
             .columns(columns::pods::EVENT)
             .short(&["ev"])
             .selectable(NEW_EVENT_FIELDS)

@@ -26,9 +26,12 @@ pub(super) fn rows() -> Vec<Resource> {
             }),
         Resource::cluster(V1, "CSINode", "csinodes")
             .validate(validate::storage::csi_node)
+            .change(validate::storage::csi_node_change)
             .columns(columns::storage::CSI_NODE)
             .strategy(GUARDED),
         Resource::namespaced(V1, "CSIStorageCapacity", "csistoragecapacities")
+            .validate(validate::storage::capacity)
+            .change(validate::storage::capacity_change)
             .columns(columns::storage::CSI_CAPACITY)
             .strategy(GUARDED),
         Resource::cluster(V1, "StorageClass", "storageclasses")
@@ -40,6 +43,7 @@ pub(super) fn rows() -> Vec<Resource> {
         Resource::cluster(V1, "VolumeAttachment", "volumeattachments")
             .validate(validate::storage::attachment)
             .change(validate::storage::attachment_change)
+            .status_rules(validate::storage::attachment_status)
             .columns(columns::storage::ATTACHMENT)
             .status()
             .strategy(GUARDED),

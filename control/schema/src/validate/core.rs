@@ -1,12 +1,12 @@
-//! Pods, namespaces, nodes, configuration, quotas, events, leases.
+//! Pods, namespaces, nodes, configuration, leases.
 
 use keelson_api::core::PodSpec;
 use keelson_api::qos;
-use keelson_api::quantity::Quantity;
-use keelson_api::validate::field::ErrorList;
+use keelson_api::validate::field::{ErrorList, Path};
 use keelson_api::validate::{names, pod as pod_rules};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::rules::{self, Rule, Rules};
 use super::{At, immutable};
 
 /// The most bytes that a secret or a config map may hold.
@@ -154,10 +154,26 @@ pub fn node(object: &Value, errors: &mut ErrorList) {
         errors.check(&value.path, value.text(), names::label_value(value.text()));
         effect.need_one_of(&["NoSchedule", "PreferNoSchedule", "NoExecute"], errors);
     }
-    for cidr in At::root(object).at("spec.podCIDRs").items() {
-        cidr.form(super::network::cidr, errors);
+    let spec = At::root(object).field("spec");
+    rules::apply(&spec, NODE, errors);
+    let ranges = spec.field("podCIDRs");
+    let of_v6 = ranges
+        .texts()
+        .iter()
+        .filter(|range| range.contains(':'))
+        .count();
+    if of_v6 > 1 || ranges.texts().len() - of_v6 > 1 {
+        ranges.invalid(
+            "may specify no more than one CIDR for each IP family",
+            errors,
+        );
     }
 }
+
+const NODE: Rules = &[
+    ("taints", Rule::Unique(&["key", "effect"])),
+    ("podCIDRs[]", Rule::Form(super::network::cidr)),
+];
 
 /// Judges the change of a node.
 pub fn node_change(new: &Value, old: &Value, errors: &mut ErrorList) {
@@ -195,7 +211,7 @@ pub fn config_map(object: &Value, errors: &mut ErrorList) {
         size += value.text().len() / 4 * 3;
     }
     if size > DATA_LIMIT {
-        errors.too_long(&data.path.clone(), DATA_LIMIT);
+        errors.too_long(&Path::default(), DATA_LIMIT);
     }
 }
 
@@ -266,128 +282,6 @@ pub fn secret_change(new: &Value, old: &Value, errors: &mut ErrorList) {
     data_change(new, old, errors);
 }
 
-/// Judges the amounts of a map.
-fn amounts(map: &At<'_>, errors: &mut ErrorList) {
-    for (name, amount) in map.entries() {
-        errors.check(&amount.path, name, names::qualified_name(name));
-        if Quantity::parse(amount.text()).is_ok_and(|quantity| quantity.signum() < 0) {
-            amount.invalid("must be greater than or equal to 0", errors);
-        }
-    }
-}
-
-/// Judges a quota.
-pub fn resource_quota(object: &Value, errors: &mut ErrorList) {
-    let spec = At::root(object).field("spec");
-    amounts(&spec.field("hard"), errors);
-    let scopes = [
-        "Terminating",
-        "NotTerminating",
-        "BestEffort",
-        "NotBestEffort",
-        "PriorityClass",
-        "CrossNamespacePodAffinity",
-        "VolumeAttributesClass",
-    ];
-    for scope in spec.field("scopes").items() {
-        if !scopes.contains(&scope.text()) {
-            scope.invalid("unsupported scope", errors);
-        }
-    }
-}
-
-/// Judges the change of a quota.
-pub fn resource_quota_change(new: &Value, old: &Value, errors: &mut ErrorList) {
-    immutable(new, old, &["spec.scopes"], errors);
-}
-
-/// Judges a limit range.
-pub fn limit_range(object: &Value, errors: &mut ErrorList) {
-    let mut seen = Vec::new();
-    for limit in At::root(object).at("spec.limits").items() {
-        let kind = limit.field("type");
-        if kind.need("", errors) && seen.contains(&kind.text()) {
-            errors.duplicate(&kind.path, kind.text());
-        }
-        seen.push(kind.text());
-        for field in [
-            "max",
-            "min",
-            "default",
-            "defaultRequest",
-            "maxLimitRequestRatio",
-        ] {
-            amounts(&limit.field(field), errors);
-        }
-        for (low, high) in [
-            ("min", "max"),
-            ("min", "default"),
-            ("min", "defaultRequest"),
-            ("defaultRequest", "default"),
-            ("default", "max"),
-            ("defaultRequest", "max"),
-        ] {
-            ordered(&limit, low, high, errors);
-        }
-    }
-}
-
-/// Complains about amounts of one map that are above those of another.
-fn ordered(limit: &At<'_>, low: &str, high: &str, errors: &mut ErrorList) {
-    let empty = Map::new();
-    let highs = limit
-        .field(high)
-        .value
-        .as_object()
-        .unwrap_or(&empty)
-        .clone();
-    for (name, amount) in limit.field(low).entries() {
-        let Some(most) = highs.get(name).and_then(Value::as_str) else {
-            continue;
-        };
-        if let (Ok(amount_read), Ok(most_read)) =
-            (Quantity::parse(amount.text()), Quantity::parse(most))
-            && amount_read > most_read
-        {
-            let shown = amount.text();
-            let path = limit.field(low).path.key(name);
-            let detail = format!("{low} value {shown} is greater than {high} value {most}");
-            errors.invalid(&path, shown, detail);
-        }
-    }
-}
-
-/// Judges an event of the core group.
-pub fn event(object: &Value, errors: &mut ErrorList) {
-    let object = At::root(object);
-    let (involved, own) = (
-        object.at("involvedObject.namespace"),
-        object.at("metadata.namespace"),
-    );
-    let cluster_wide = involved.is_empty() && own.text() == "default";
-    if !cluster_wide && involved.text() != own.text() {
-        involved.invalid("does not match event.namespace", errors);
-    }
-}
-
-/// Judges an event of the events' own group.
-pub fn new_event(object: &Value, errors: &mut ErrorList) {
-    let object = At::root(object);
-    if object.field("eventTime").is_empty() {
-        return;
-    }
-    object
-        .field("type")
-        .need_one_of(&["Normal", "Warning"], errors);
-    object.field("reportingController").need("", errors);
-    object.field("reportingInstance").need("", errors);
-    object.field("action").need("", errors);
-    object.field("reason").need("", errors);
-    if object.field("note").text().len() > 1024 {
-        errors.too_long(&object.field("note").path, 1024);
-    }
-}
-
 /// Judges a lease.
 pub fn lease(object: &Value, errors: &mut ErrorList) {
     let spec = At::root(object).field("spec");
@@ -434,7 +328,7 @@ pub fn runtime_class(object: &Value, errors: &mut ErrorList) {
         handler.text(),
         names::dns_label(handler.text()),
     );
-    amounts(&object.at("overhead.podFixed"), errors);
+    super::quota::amounts(&object.at("overhead.podFixed"), errors);
 }
 
 /// Judges the change of a runtime class.

@@ -213,6 +213,10 @@ fn policy_peer(peer: &At<'_>, errors: &mut ErrorList) {
         }
         for except in block.field("except").items() {
             except.form(cidr, errors);
+            if except.text() == range.text() {
+                let detail = format!("must be a strict subset of `cidr` {:?}", range.text());
+                except.invalid(detail, errors);
+            }
         }
     } else if !pods.is_given() && !namespaces.is_given() {
         errors.required(&peer.path, "must specify a peer");
@@ -247,9 +251,29 @@ pub fn service_cidr(object: &Value, errors: &mut ErrorList) {
     for range in ranges.items() {
         range.form(cidr, errors);
     }
+    if let [one, other] = ranges.texts()[..]
+        && one.contains(':') == other.contains(':')
+    {
+        let detail = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
+        ranges.invalid(detail, errors);
+    }
 }
 
 /// Judges the change of a range of service addresses.
 pub fn service_cidr_change(new: &Value, old: &Value, errors: &mut ErrorList) {
-    immutable(new, old, &["spec.cidrs"], errors);
+    let ranges = |object| At::root(object).at("spec.cidrs");
+    let (now, before) = (ranges(new), ranges(old));
+    match (before.items().count(), now.items().count()) {
+        // One of the other family may come to it.
+        (before, now) if before != now && (before, now) != (1, 2) => {
+            immutable(new, old, &["spec.cidrs"], errors);
+        }
+        _ => {
+            for (now, before) in now.items().zip(before.items()) {
+                if now.value != before.value {
+                    now.invalid("field is immutable", errors);
+                }
+            }
+        }
+    }
 }

@@ -1,10 +1,10 @@
-//! Flow control and devices.
+//! Flow control.
 
 use keelson_api::validate::field::ErrorList;
 use keelson_api::validate::names;
 use serde_json::Value;
 
-use super::{At, immutable};
+use super::At;
 
 /// Judges a flow schema.
 pub fn flow_schema(object: &Value, errors: &mut ErrorList) {
@@ -69,49 +69,4 @@ pub fn priority_level(object: &Value, errors: &mut ErrorList) {
     for field in ["queues", "handSize", "queueLengthLimit"] {
         response.at("queuing").field(field).positive(errors);
     }
-}
-
-/// Judges a claim for devices.
-pub fn resource_claim(object: &Value, errors: &mut ErrorList) {
-    requests(&At::root(object).at("spec.devices.requests"), errors);
-}
-
-/// Judges a template of claims.
-pub fn resource_claim_template(object: &Value, errors: &mut ErrorList) {
-    requests(&At::root(object).at("spec.spec.devices.requests"), errors);
-}
-
-fn requests(requests: &At<'_>, errors: &mut ErrorList) {
-    if requests.items().count() > 32 {
-        errors.too_many(&requests.path, requests.items().count(), 32);
-    }
-    let mut seen = Vec::new();
-    for request in requests.items() {
-        let name = request.field("name");
-        if name.need("", errors) {
-            name.form(names::dns_label, errors);
-            if seen.contains(&name.text()) {
-                errors.duplicate(&name.path, name.text());
-            }
-            seen.push(name.text());
-        }
-        let (exactly, first) = (request.field("exactly"), request.field("firstAvailable"));
-        if !exactly.is_given() && first.is_empty() {
-            errors.required(
-                &request.path,
-                "exactly one of `exactly` or `firstAvailable` is required",
-            );
-        }
-        for device in first.items().chain(exactly.is_given().then_some(exactly)) {
-            device.field("deviceClassName").need("", errors);
-            device
-                .field("allocationMode")
-                .one_of(&["All", "ExactCount"], errors);
-        }
-    }
-}
-
-/// Judges the change of a claim or of a template of claims.
-pub fn claim_change(new: &Value, old: &Value, errors: &mut ErrorList) {
-    immutable(new, old, &["spec"], errors);
 }

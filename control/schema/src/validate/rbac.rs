@@ -1,10 +1,10 @@
-//! Roles and bindings, signing requests, reviews.
+//! Roles and bindings.
 
 use keelson_api::validate::field::ErrorList;
 use keelson_api::validate::names;
 use serde_json::Value;
 
-use super::{At, immutable, selector};
+use super::{At, selector};
 
 /// Judges a role.
 pub fn role(object: &Value, errors: &mut ErrorList) {
@@ -104,71 +104,4 @@ pub fn binding_change(new: &Value, old: &Value, errors: &mut ErrorList) {
     if now.value != before.value {
         now.invalid("cannot change roleRef", errors);
     }
-}
-
-/// Uses of a key that a certificate may be asked for.
-const USAGES: &[&str] = &[
-    "any",
-    "cert sign",
-    "client auth",
-    "code signing",
-    "content commitment",
-    "crl sign",
-    "data encipherment",
-    "decipher only",
-    "digital signature",
-    "email protection",
-    "encipher only",
-    "ipsec end system",
-    "ipsec tunnel",
-    "ipsec user",
-    "key agreement",
-    "key encipherment",
-    "microsoft sgc",
-    "netscape sgc",
-    "ocsp signing",
-    "s/mime",
-    "server auth",
-    "signing",
-    "timestamping",
-];
-
-/// Judges a signing request; whether the request itself can be read is for the signer's library.
-pub fn signing_request(object: &Value, errors: &mut ErrorList) {
-    let spec = At::root(object).field("spec");
-    spec.field("request").need("", errors);
-    let usages = spec.field("usages");
-    usages.need("usages must be provided", errors);
-    let mut seen = Vec::new();
-    for usage in usages.items() {
-        usage.one_of(USAGES, errors);
-        if seen.contains(&usage.text()) {
-            errors.duplicate(&usage.path, usage.text());
-        }
-        seen.push(usage.text());
-    }
-    let signer = spec.field("signerName");
-    if signer.need("", errors) {
-        let fits = signer.text().split_once('/').is_some_and(|(domain, path)| {
-            names::dns_subdomain(domain).is_empty() && !path.is_empty()
-        });
-        if !fits {
-            signer.invalid(
-                "must be a fully qualified domain and path of the form 'example.com/signer-name'",
-                errors,
-            );
-        }
-    }
-    let seconds = spec.field("expirationSeconds");
-    if seconds.int().is_some_and(|seconds| seconds < 600) {
-        seconds.invalid(
-            "may not specify a duration less than 600 seconds (10 minutes)",
-            errors,
-        );
-    }
-}
-
-/// Judges the change of a signing request.
-pub fn signing_request_change(new: &Value, old: &Value, errors: &mut ErrorList) {
-    immutable(new, old, &["spec"], errors);
 }

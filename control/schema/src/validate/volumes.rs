@@ -5,6 +5,9 @@ use keelson_api::validate::field::ErrorList;
 use keelson_api::validate::names;
 use serde_json::Value;
 
+use super::rules::Rule::{Keys, Need, NeedForm, OneOf, Within};
+use super::rules::{self, Rules};
+use super::storage::driver_name;
 use super::{At, immutable, selector};
 
 const MODES: &[&str] = &[
@@ -98,52 +101,117 @@ pub fn volume(object: &Value, errors: &mut ErrorList) {
     sources(&spec, errors);
 }
 
+/// What a volume's source must say.
+const SOURCE: Rules = &[
+    ("awsElasticBlockStore?.volumeID", Need("")),
+    ("azureDisk?.diskName", Need("")),
+    ("azureDisk?.diskURI", Need("")),
+    ("azureFile?.secretName", Need("")),
+    ("azureFile?.shareName", Need("")),
+    ("cephfs?.monitors", Need("")),
+    ("cinder?.volumeID", Need("")),
+    ("csi?.driver", NeedForm(driver_name)),
+    ("csi?.volumeHandle", Need("")),
+    ("csi?.controllerPublishSecretRef?.name", Need("")),
+    ("csi?.controllerPublishSecretRef?.namespace", Need("")),
+    ("csi?.nodePublishSecretRef?.name", Need("")),
+    ("csi?.nodePublishSecretRef?.namespace", Need("")),
+    ("csi?.nodeStageSecretRef?.name", Need("")),
+    ("csi?.nodeStageSecretRef?.namespace", Need("")),
+    ("flexVolume?.driver", Need("")),
+    ("gcePersistentDisk?.pdName", Need("")),
+    ("gcePersistentDisk?.partition", Within(0, 255)),
+    ("glusterfs?.endpoints", Need("")),
+    ("glusterfs?.path", Need("")),
+    ("hostPath?.path", Need("")),
+    ("iscsi?.targetPortal", Need("")),
+    ("iscsi?.iqn", Need("")),
+    ("iscsi?.lun", Within(0, 255)),
+    ("local?.path", Need("")),
+    ("nfs?.server", Need("")),
+    ("nfs?.path", Need("")),
+    ("photonPersistentDisk?.pdID", Need("")),
+    ("portworxVolume?.volumeID", Need("")),
+    ("quobyte?.registry", Need("")),
+    ("quobyte?.volume", Need("")),
+    ("rbd?.monitors", Need("")),
+    ("rbd?.image", Need("")),
+    ("scaleIO?.gateway", Need("")),
+    ("scaleIO?.system", Need("")),
+    ("scaleIO?.volumeName", Need("")),
+    ("vsphereVolume?.volumePath", Need("")),
+];
+
 fn sources(spec: &At<'_>, errors: &mut ErrorList) {
-    let (host, nfs, local, csi) = (
-        spec.field("hostPath"),
-        spec.field("nfs"),
-        spec.field("local"),
-        spec.field("csi"),
-    );
-    if host.is_given() {
-        let path = host.field("path");
-        if path.need("", errors) && path.text().split('/').any(|part| part == "..") {
-            path.invalid("must not contain '..'", errors);
+    rules::apply(spec, SOURCE, errors);
+    let path = spec.at("hostPath.path");
+    if path.text().split('/').any(|part| part == "..") {
+        path.invalid("must not contain '..'", errors);
+    }
+    let policy = spec.field("persistentVolumeReclaimPolicy");
+    if path.text() == "/" && policy.text() == "Recycle" {
+        let detail = "may not be 'recycle' for a hostPath mount of '/'";
+        policy.forbidden(detail, errors);
+    }
+    let path = spec.at("nfs.path");
+    if !path.is_empty() && !path.text().starts_with('/') {
+        path.invalid("must be an absolute path", errors);
+    }
+    let affinity = spec.field("nodeAffinity");
+    if spec.field("local").is_given() && !affinity.field("required").is_given() {
+        errors.required(&affinity.path, "Local volume requires node affinity");
+    } else if affinity.is_given() && !affinity.field("required").is_given() {
+        let detail = "must specify required node constraints";
+        errors.required(&affinity.field("required").path, detail);
+    }
+    let class = spec.field("volumeAttributesClassName");
+    if class.is_given() {
+        if class.is_empty() {
+            errors.required(&class.path, "an empty string is disallowed");
+        }
+        class.form(names::dns_subdomain, errors);
+        if !spec.field("csi").is_given() {
+            let detail = "has to be specified when using volumeAttributesClassName";
+            errors.required(&spec.field("csi").path, detail);
         }
     }
-    if nfs.is_given() {
-        nfs.field("server").need("", errors);
-        let path = nfs.field("path");
-        if path.need("", errors) && !path.text().starts_with('/') {
-            path.invalid("must be an absolute path", errors);
-        }
-    }
-    if local.is_given() {
-        local.field("path").need("", errors);
-        if !spec.at("nodeAffinity.required").is_given() {
-            let detail = "Local volume requires node affinity";
-            errors.required(&spec.field("nodeAffinity").path, detail);
-        }
-    }
-    if csi.is_given() {
-        csi.field("driver").need("", errors);
-        csi.field("volumeHandle").need("", errors);
+}
+
+/// Judges the spec of a volume that a pod brings itself.
+pub(super) fn inline(spec: &At<'_>, errors: &mut ErrorList) {
+    access_modes(&spec.field("accessModes"), errors);
+    sources(spec, errors);
+    if !spec.field("csi").is_given() {
+        errors.required(&spec.field("csi").path, "");
     }
 }
 
 /// Judges the change of a persistent volume: what it is stays.
 pub fn volume_change(new: &Value, old: &Value, errors: &mut ErrorList) {
     let (now, before) = (At::root(new).field("spec"), At::root(old).field("spec"));
+    class_change(&now, &before, errors);
     let changed = SOURCES
         .iter()
         .any(|source| now.field(source).value != before.field(source).value);
     if changed {
         let detail = "spec.persistentvolumesource is immutable after creation";
-        now.forbidden(detail, errors);
+        errors.forbidden(&now.path.child("persistentvolumesource"), detail);
     }
     immutable(new, old, &["spec.volumeMode"], errors);
     if before.field("nodeAffinity").is_given() {
         immutable(new, old, &["spec.nodeAffinity"], errors);
+    }
+}
+
+/// A class of attributes is not given up.
+fn class_change(now: &At<'_>, before: &At<'_>, errors: &mut ErrorList) {
+    let name = "volumeAttributesClassName";
+    let (now, before) = (now.field(name), before.field(name));
+    if before.is_given() && !now.is_given() {
+        now.forbidden("update from non-nil value to nil is forbidden", errors);
+    } else if before.is_given() && now.is_empty() {
+        let detail = "update from non-nil value to an empty string is forbidden";
+        now.forbidden(detail, errors);
     }
 }
 
@@ -160,48 +228,99 @@ pub fn claim(object: &Value, errors: &mut ErrorList) {
     }
     spec.field("storageClassName")
         .form(names::dns_subdomain, errors);
+    spec.field("volumeAttributesClassName")
+        .form(names::dns_subdomain, errors);
     spec.field("volumeMode")
         .one_of(&["Block", "Filesystem"], errors);
+    for source in ["dataSource", "dataSourceRef"] {
+        origin(&spec.field(source), errors);
+    }
+    let (from, reference) = (spec.field("dataSource"), spec.field("dataSourceRef"));
+    let elsewhere = reference.field("namespace").is_given();
+    if elsewhere && from.is_given() {
+        let detail = "may not be specified when dataSourceRef.namespace is specified";
+        from.invalid(detail, errors);
+    } else if from.is_given() && reference.is_given() && from.value != reference.value {
+        from.invalid("must match dataSourceRef", errors);
+    }
 }
+
+/// Judges what a claim is filled from.
+fn origin(source: &At<'_>, errors: &mut ErrorList) {
+    if !source.is_given() {
+        return;
+    }
+    source.field("name").need("", errors);
+    let (kind, group) = (source.field("kind"), source.field("apiGroup"));
+    kind.need("", errors);
+    if group.is_empty() && kind.text() != "PersistentVolumeClaim" {
+        let detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+        kind.invalid(detail, errors);
+    }
+    group.form(names::dns_subdomain, errors);
+}
+
+const MAY_GROW: &str = "spec is immutable after creation except resources.requests and \
+    volumeAttributesClassName for bound claims";
 
 /// Judges the change of a claim: it may grow, and little else.
 pub fn claim_change(new: &Value, old: &Value, errors: &mut ErrorList) {
+    let (now, before) = (At::root(new), At::root(old));
+    let bound = before.at("status.phase").text() == "Bound";
+    let unnamed = before.at("spec.volumeName").is_empty();
+    let classless = !before.at("spec.storageClassName").is_given();
     let frozen = |object: &Value| {
         let mut spec = object.get("spec").cloned().unwrap_or_default();
-        let bound = !At::root(old).at("spec.volumeName").is_empty();
         if let Some(fields) = spec.as_object_mut() {
-            fields.remove("volumeAttributesClassName");
-            fields.remove("resources");
-            if !bound {
-                fields.remove("volumeName");
-            }
+            fields.retain(|name, _| match name.as_str() {
+                "volumeAttributesClassName" => !bound,
+                // Whoever binds it, and whoever makes a class the default one, say so once.
+                "volumeName" => !unnamed,
+                "storageClassName" => !classless,
+                _ => true,
+            });
+        }
+        let requests = spec.pointer_mut("/resources/requests");
+        if let (true, Some(Value::Object(requests))) = (bound, requests) {
+            requests.remove("storage");
         }
         spec
     };
-    let spec = At::root(new).field("spec");
     if frozen(new) != frozen(old) {
-        let detail = "spec is immutable after creation except resources.requests and \
-            volumeAttributesClassName for bound claims";
-        return spec.forbidden(detail, errors);
+        now.field("spec").forbidden(MAY_GROW, errors);
     }
-    let pointer = "spec.resources.requests.storage";
-    let size = |object| Quantity::parse(At::root(object).at(pointer).text());
-    if let (Ok(now), Ok(before)) = (size(new), size(old)) {
-        let bound = At::root(old).at("status.phase").text() == "Bound";
-        if now < before
-            && At::root(new)
-                .at("status.capacity.storage")
-                .text()
-                .is_empty()
-        {
-            let detail = "field can not be less than previous value";
-            spec.at("resources.requests")
-                .field("storage")
-                .forbidden(detail, errors);
-        } else if now != before && !bound {
-            let detail = "spec is immutable after creation except resources.requests and \
-                volumeAttributesClassName for bound claims";
-            spec.forbidden(detail, errors);
+    let size = |at: &At<'_>, path| Quantity::parse(at.at(path).text());
+    let requested = "spec.resources.requests.storage";
+    if let (Ok(wanted), Ok(asked)) = (size(&now, requested), size(&before, requested)) {
+        let there = size(&before, "status.capacity.storage");
+        if wanted < asked && there.is_ok_and(|there| wanted <= there) {
+            let detail = "field can not be less than status.capacity";
+            now.at(requested).forbidden(detail, errors);
         }
     }
+    class_change(&now.field("spec"), &before.field("spec"), errors);
 }
+
+/// Judges the status of a claim.
+pub fn claim_status(new: &Value, _: &Value, errors: &mut ErrorList) {
+    let status = At::root(new).field("status");
+    rules::apply(&status, STATUS, errors);
+    for field in ["capacity", "allocatedResources"] {
+        super::quota::amounts(&status.field(field), errors);
+    }
+}
+
+const STATUS: Rules = &[
+    ("phase", OneOf(&["Bound", "Lost", "Pending"])),
+    ("allocatedResourceStatuses", Keys(names::qualified_name)),
+    (
+        "allocatedResourceStatuses{}",
+        OneOf(&[
+            "ControllerResizeInProgress",
+            "ControllerResizeInfeasible",
+            "NodeResizeInProgress",
+            "NodeResizeInfeasible",
+            "NodeResizePending",
+        ]),
+    ),
+];
