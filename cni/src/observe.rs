@@ -65,7 +65,11 @@ pub fn before_add(
     interface: &str,
 ) -> Outcome<ObservedLinks> {
     let gateway = gateway_name(config);
-    let mut found = links(world, Place::Host, &[&config.bridge, &gateway])?;
+    let names = match gateway == config.bridge {
+        true => vec![config.bridge.as_str()],
+        false => vec![config.bridge.as_str(), gateway.as_str()],
+    };
+    let mut found = links(world, Place::Host, &names)?;
     let carrier = found.iter().find(|link| link.name == gateway).cloned();
     let gateway_addresses = match (&carrier, config.gateway) {
         (Some(link), true) => addresses(world, Place::Host, link.index)?,
