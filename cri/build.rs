@@ -6,10 +6,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 8] = [
     "runtime.proto",
     "containerd/version.proto",
     "containerd/introspection.proto",
+    "containerd/events.proto",
+    "containerd/task_events.proto",
     "containerd/streaming.proto",
     "containerd/transfer.proto",
     "containerd/transfer_types.proto",

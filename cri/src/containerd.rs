@@ -19,6 +19,7 @@ use crate::proto::containerd::services::version::v1::version_client::VersionClie
 use crate::values::RuntimeVersion;
 
 pub mod config;
+pub mod exits;
 pub mod import;
 pub mod version;
 

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, warn};
 
 use crate::client::{Client, EventStream};
+use crate::containerd::exits::{self, Exit};
 use crate::error::CriError;
 use crate::values::Event;
 
@@ -27,6 +28,8 @@ const CAPACITY: usize = 256;
 pub enum EventOrRelist {
     /// Something happened.
     Event(Box<Event>),
+    /// A container has ended; the event that says so is on its way.
+    Exit(Exit),
     /// Something may have been missed: look at everything.
     Relist,
 }
@@ -75,7 +78,14 @@ pub fn follow_events(
     impl Future<Output = Result<(), CriError>> + Send,
 ) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
-    (receiver, follow(client, backoff, Outlet::new(sender)))
+    let hints = sender.clone();
+    let both = async move {
+        tokio::select! {
+            ended = follow(client.clone(), backoff, Outlet::new(sender)) => ended,
+            () = exits::follow(&client, &hints) => Ok(()),
+        }
+    };
+    (receiver, both)
 }
 
 async fn follow(client: Client, backoff: Backoff, mut outlet: Outlet) -> Result<(), CriError> {

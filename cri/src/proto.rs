@@ -36,11 +36,19 @@ pub mod containerd {
                 tonic::include_proto!("containerd.services.streaming.v1");
             }
         }
+        pub mod events {
+            pub mod v1 {
+                tonic::include_proto!("containerd.services.events.v1");
+            }
+        }
         pub mod transfer {
             pub mod v1 {
                 tonic::include_proto!("containerd.services.transfer.v1");
             }
         }
+    }
+    pub mod events {
+        tonic::include_proto!("containerd.events");
     }
     pub mod types {
         tonic::include_proto!("containerd.types");

@@ -245,13 +245,15 @@ async fn a_container_lives_and_dies_and_its_events_tell() {
     client.remove_sandbox(&sandbox).await.unwrap();
     client.remove_sandbox(&sandbox).await.unwrap();
 
-    let mut kinds = Vec::new();
-    while kinds.last() != Some(&EventKind::Deleted) {
+    let (mut kinds, mut exit) = (Vec::new(), None);
+    while kinds.last() != Some(&EventKind::Deleted) || exit.is_none() {
         match events.recv().await.unwrap() {
             EventOrRelist::Event(event) if event.container_id == id => kinds.push(event.kind),
+            EventOrRelist::Exit(told) if told.container_id == id => exit = Some(told.exit_code),
             _ => {}
         }
     }
+    assert_eq!(exit, Some(137), "containerd's own event tells too");
     assert_eq!(
         kinds,
         [

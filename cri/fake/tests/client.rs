@@ -430,6 +430,7 @@ async fn next_kind(events: &mut Receiver<EventOrRelist>) -> Option<EventKind> {
     match events.recv().await.unwrap() {
         EventOrRelist::Event(event) => Some(event.kind),
         EventOrRelist::Relist => None,
+        EventOrRelist::Exit(exit) => panic!("the fake has no events but CRI's: {exit:?}"),
     }
 }
 

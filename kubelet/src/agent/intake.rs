@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
+use keelson_cri::containerd::exits::Exit;
 use keelson_cri::events::EventOrRelist;
 use keelson_cri::values::Event as RuntimeEvent;
 use tokio::time::{Duration, Instant};
@@ -237,6 +238,24 @@ impl PodLoop {
         match news {
             EventOrRelist::Relist => self.start_look(),
             EventOrRelist::Event(event) => self.runtime_event(&event),
+            EventOrRelist::Exit(exit) => self.exited(exit),
+        }
+    }
+
+    fn exited(&mut self, exit: Exit) {
+        let has = |record: &Record| {
+            let mut all = record.observed.containers.iter();
+            all.any(|c| *c.id == *exit.container_id)
+        };
+        let uid = {
+            let records = self.parts.records.lock();
+            let mut pods = records.iter();
+            pods.find_map(|(uid, record)| has(record).then(|| uid.clone()))
+        };
+        if let Some(uid) = uid {
+            let Exit { exit_code, at, .. } = exit;
+            let id = exit.container_id.into();
+            self.absorb(&uid, Event::Exited { id, exit_code, at });
         }
     }
 

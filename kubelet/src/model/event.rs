@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::action::Key;
 use super::desired::ProbeKind;
 use super::observed::{ObservedContainer, ObservedSandbox};
@@ -34,6 +36,15 @@ pub enum Event {
         sandbox: Option<ObservedSandbox>,
         /// Containers.
         containers: Vec<ObservedContainer>,
+    },
+    /// The process of a container has ended; the runtime's state will show it soon.
+    Exited {
+        /// The container.
+        id: Arc<str>,
+        /// What its process ended with.
+        exit_code: i32,
+        /// When.
+        at: Timestamp,
     },
     /// A full listing of the pod that began at `since`: what it lacks and was not confirmed later
     /// is gone.

@@ -66,6 +66,7 @@ impl Intake<'_> {
                     self.failed(&entry.action, reason, message);
                 }
             }
+            Event::Exited { id, exit_code, at } => self.exited(&id, exit_code, at),
             Event::Outdated => self.observed.volumes_outdated = Some(self.now.mono),
             Event::Cancelled(key) => {
                 self.memory.in_flight.remove(&key);
@@ -394,6 +395,20 @@ mod tests {
             }
         }
 
+        fn news(&mut self, event: Event) {
+            let (now, policy) = (self.now(), Policy::default());
+            let (observed, memory) = (&mut self.observed, &mut self.memory);
+            absorb(now, &self.spec, observed, memory, &policy, event);
+        }
+
+        fn told_to_have_exited(&mut self, id: &str, exit_code: i32) {
+            self.news(Event::Exited {
+                id: id.into(),
+                exit_code,
+                at: self.now().wall,
+            });
+        }
+
         fn exits(&mut self, id: &str, exit_code: i32) {
             let seen = self
                 .observed
@@ -402,24 +417,15 @@ mod tests {
                 .find(|c| &*c.id == id)
                 .unwrap()
                 .clone();
-            let (now, policy) = (self.now(), Policy::default());
             let exited = ObservedContainer {
                 state: ContainerState::Exited,
                 exit_code,
                 ..seen
             };
-            let event = Event::Seen {
+            self.news(Event::Seen {
                 sandbox: None,
                 containers: vec![exited],
-            };
-            absorb(
-                now,
-                &self.spec,
-                &mut self.observed,
-                &mut self.memory,
-                &policy,
-                event,
-            );
+            });
         }
     }
 
@@ -483,5 +489,62 @@ mod tests {
         ];
         assert_eq!(pod.run()[..4], last);
         assert_eq!(pod.memory.life, Life::Gone);
+    }
+
+    fn one_container(policy: &str) -> Smooth {
+        Smooth::new(serde_json::json!({
+            "metadata": {"name": "p", "namespace": "n", "uid": "u"},
+            "spec": {"restartPolicy": policy, "containers": [{"name": "a", "image": "i:1"}]},
+        }))
+    }
+
+    #[test]
+    fn what_starts_again_at_once_does_not_wait_for_the_runtime_to_clean_up() {
+        let mut pod = one_container("Always");
+        pod.run();
+        pod.told_to_have_exited("a-0", 137);
+        assert_eq!(pod.run(), ["EnsureImage", "Start a 1"]);
+        let mut state = pod.observed.containers[0].clone();
+        assert_eq!((state.exit_code, &*state.reason), (137, "Error"));
+        state.reason = "OOMKilled".to_owned();
+        pod.news(Event::Seen {
+            sandbox: None,
+            containers: vec![state],
+        });
+        let last = pod.memory.containers["a"].last.clone().unwrap();
+        assert_eq!((&*last.id, &*last.reason), ("a-0", "OOMKilled"));
+        assert_eq!(pod.memory.containers["a"].current_id, Some("a-1".into()));
+        assert_eq!(pod.run(), [""; 0]);
+    }
+
+    #[test]
+    fn what_does_not_start_at_once_ends_when_the_runtime_says_so() {
+        let check = |policy: &str, exit_code, prepare: &dyn Fn(&mut Smooth)| {
+            let mut pod = one_container(policy);
+            pod.run();
+            prepare(&mut pod);
+            let before = (pod.observed.clone(), pod.memory.clone());
+            pod.told_to_have_exited("a-0", exit_code);
+            assert_eq!((pod.observed, pod.memory), before, "{policy} {exit_code}");
+        };
+        check("Never", 1, &|_| {});
+        check("OnFailure", 0, &|_| {});
+        check("Always", 1, &|pod| {
+            let mem = pod.memory.container(&"a".into());
+            mem.crash_backoff.delay = Duration::from_secs(10);
+        });
+        check("Always", 1, &|pod| {
+            let (since, grace) = (Mono(pod.at), pod.spec.grace);
+            let asked = Termination {
+                since,
+                grace,
+                failed: None,
+                object_stays: false,
+            };
+            terminate(&mut pod.memory, asked);
+        });
+        check("Always", 1, &|pod| {
+            pod.memory.container(&"a".into()).current_id = Some("another".into());
+        });
     }
 }

@@ -54,16 +54,24 @@ pub fn restarts_after(spec: &ContainerSpec, exit_code: i32) -> bool {
 /// [`Policy::crash_reset_after`] counts as never having crashed; one that was killed to be made
 /// anew does not wait.
 pub fn on_exit(memory: &mut ContainerMemory, at: Mono, policy: &Policy) {
-    let ran = memory.running_since.map(|since| at.since(since));
-    if ran.is_some_and(|ran| ran > policy.crash_reset_after) {
+    memory.crash_backoff.until = at + waits(memory, at, policy);
+    if ran_long(memory, at, policy) {
         memory.crash_backoff.delay = Duration::ZERO;
     }
-    let delay = if memory.respawn {
-        Duration::ZERO
-    } else {
-        memory.crash_backoff.delay
-    };
-    memory.crash_backoff.until = at + delay;
+}
+
+/// How long the successor of a container that ends at `at` has to wait.
+#[must_use]
+pub fn waits(memory: &ContainerMemory, at: Mono, policy: &Policy) -> Duration {
+    match memory.respawn || ran_long(memory, at, policy) {
+        true => Duration::ZERO,
+        false => memory.crash_backoff.delay,
+    }
+}
+
+fn ran_long(memory: &ContainerMemory, at: Mono, policy: &Policy) -> bool {
+    let ran = memory.running_since.map(|since| at.since(since));
+    ran.is_some_and(|ran| ran > policy.crash_reset_after)
 }
 
 /// A container was started after one that had ended: the next crash waits longer.

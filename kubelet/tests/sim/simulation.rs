@@ -329,6 +329,7 @@ fn in_short(event: &Event) -> String {
                 sandbox.as_ref().map(|s| (&s.id, s.ready))
             )
         }
+        Event::Exited { id, exit_code, .. } => format!("{id} exited with {exit_code}"),
         Event::Done(Done::Sandbox(s)) => format!("sandbox {}", s.id),
         Event::Done(Done::Started(c)) => format!("started {}", c.id),
         Event::Done(Done::Killed(c)) => format!("killed {}", c.id),

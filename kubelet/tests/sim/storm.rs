@@ -170,6 +170,11 @@ impl Simulation {
             return;
         }
         self.tell(|| format!("{id} ends with {code}"));
+        self.news(Event::Exited {
+            id: id.clone(),
+            exit_code: code,
+            at: self.world.clock.moment(self.now).wall,
+        });
         self.event_of(id);
         let kills = self.calls.iter().filter(|(_, call)| {
             matches!(&call.action, Action::KillContainer { id: killed, .. } if killed == id)

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::model::desired::Role;
 use crate::model::memory::{ContainerMemory, Ended, LastTermination};
-use crate::model::{ContainerState, ObservedContainer, ObservedSandbox};
+use crate::model::{ContainerState, Life, ObservedContainer, ObservedSandbox};
 use crate::reconcile::Note;
-use crate::reconcile::restart_backoff::{on_exit, on_restart, restarts_after};
+use crate::reconcile::restart_backoff::{on_exit, on_restart, restarts_after, waits};
 
 use super::Intake;
 
@@ -38,6 +40,7 @@ impl Intake<'_> {
             return;
         }
         let (name, id) = (new.name.clone(), new.id.clone());
+        let ended = new.state == ContainerState::Exited;
         match self.observed.containers.iter_mut().find(|c| c.id == id) {
             Some(old) => merge_container(old, new),
             None => {
@@ -48,6 +51,9 @@ impl Intake<'_> {
             }
         }
         self.account(&name);
+        if ended {
+            self.correct_last(&name);
+        }
     }
 
     pub(super) fn bury_sandbox(&mut self, id: &Arc<str>) {
@@ -67,6 +73,46 @@ impl Intake<'_> {
         self.observed.containers.retain(|c| c.id != *id);
         self.observed.removed.insert(id.clone(), self.now.mono);
         self.account_vanished();
+    }
+
+    /// A process has ended, and what starts in its place at once need not wait until the runtime has
+    /// cleaned up. All else does: only the runtime's state tells why it ended and its last words.
+    pub(super) fn exited(&mut self, id: &Arc<str>, exit_code: i32, at: Timestamp) {
+        let mut all = self.observed.containers.iter_mut();
+        let running = all.find(|c| c.id == *id && c.state == ContainerState::Running);
+        let Some(ended) = running else { return };
+        let (spec, mem) = (
+            self.spec.container(&ended.name),
+            self.memory.containers.get(&ended.name),
+        );
+        let at_once = |mem: &ContainerMemory| {
+            mem.current_id.as_ref() == Some(id)
+                && mem.kill.is_none()
+                && waits(mem, self.now.mono, self.policy).is_zero()
+        };
+        let again = spec.is_some_and(|c| c.role != Role::Init && restarts_after(c, exit_code));
+        if self.memory.life != Life::Wanted || !again || !mem.is_some_and(at_once) {
+            return;
+        }
+        let reason = if exit_code == 0 { "Completed" } else { "Error" };
+        ended.state = ContainerState::Exited;
+        ended.exit_code = exit_code;
+        ended.finished_at = Some(at);
+        ended.reason = reason.to_owned();
+        ended.seen = self.now.mono;
+        let name = ended.name.clone();
+        self.account(&name);
+    }
+
+    /// What is known by now of the instance before the current one.
+    fn correct_last(&mut self, name: &Arc<str>) {
+        let last = self.memory.container(name).last.as_mut();
+        let Some(last) = last else { return };
+        let mut all = self.observed.containers.iter();
+        let same = all.find(|c| c.id == last.id && c.state == ContainerState::Exited);
+        if let Some(ended) = same {
+            *last = termination_of(ended);
+        }
     }
 
     /// Brings the memory of a container's name up to date with what is observed of it.
@@ -143,7 +189,7 @@ impl Intake<'_> {
         on_exit(mem, now, policy);
         let again = spec.is_some_and(|c| restarts_after(c, newest.exit_code));
         let until = mem.crash_backoff.until;
-        if again && until > now && self.memory.life == crate::model::Life::Wanted {
+        if again && until > now && self.memory.life == Life::Wanted {
             let message = format!(
                 "Back-off restarting failed container {} in pod {}",
                 newest.name,
@@ -207,6 +253,7 @@ fn termination_of(c: &ObservedContainer) -> LastTermination {
 /// Newer news wins, but a state does not move back and what was known is not lost.
 fn merge_container(old: &mut ObservedContainer, mut new: ObservedContainer) {
     if new.state < old.state || (new.state == old.state && new.seen < old.seen) {
+        old.seen = old.seen.max(new.seen);
         return;
     }
     if new.state == old.state {
