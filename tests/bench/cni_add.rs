@@ -1,10 +1,12 @@
-//! How much faster our bridge plugin attaches a container than the reference does: process start
-//! included, the same configuration, on the same host, in turns. Prints medians and their ratio.
+//! How much faster our bridge plugin, as it is in the release binary, attaches a container than the
+//! reference does: process start included, the same configuration, on the same host, in turns. Prints
+//! medians and their ratio.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use keelson_tests::netns::{Lab, Suite};
+use keelson_tests::requires;
 use serde_json::{Value, json};
 
 const BLOCKS: usize = 6;
@@ -53,7 +55,8 @@ impl Times {
 
 /// A fresh host; its first pod, which makes the bridge, is not counted.
 fn block(suite: Suite, extra: &Value) -> (Vec<Duration>, Vec<Duration>) {
-    let lab = Lab::new(suite, env!("CARGO_BIN_EXE_keelson-test-cni"));
+    let ours = requires::keelson();
+    let lab = Lab::new(suite, ours.to_str().expect("a plain path"));
     let conf = lab.bridge(extra);
     let _first = lab.pod(&conf);
     let conf = conf.to_string();

@@ -16,7 +16,7 @@ use crate::model::PodUid;
 const GATHER: Duration = Duration::from_millis(100);
 /// How long they gather before they are put on disk for good. A disk that is asked for every change
 /// of thirty pods which start together keeps the runtime waiting, which asks for the same disk.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_secs(3);
 /// How long to wait before writing again what could not be written.
 const AGAIN: Duration = Duration::from_secs(10);
 

@@ -48,6 +48,8 @@ pub struct Times {
     pub started: Duration,
     /// The container alone, in a sandbox that is there.
     pub created_and_started: Duration,
+    /// From the call that stops the sandbox, and with it the container, to nothing.
+    pub removed: Duration,
 }
 
 impl Floor {
@@ -83,12 +85,14 @@ impl Floor {
             let middle = Instant::now();
             let started = self.container(&sandbox, container, config).await;
             started.expect("a container");
-            let times = Times {
-                started: begin.elapsed(),
-                created_and_started: middle.elapsed(),
-            };
+            let (started, created_and_started) = (begin.elapsed(), middle.elapsed());
+            let end = Instant::now();
             self.remove(&sandbox).await;
-            times
+            Times {
+                started,
+                created_and_started,
+                removed: end.elapsed(),
+            }
         })
     }
 
