@@ -1,7 +1,7 @@
-//! The one place that talks route, nf_tables and conntrack netlink.
+//! The one place that talks route, nf_tables, conntrack and generic (IPVS) netlink.
 //!
 //! Three layers, each knowing only the one below:
-//! [`wire`] encodes and decodes attributes (pure), [`route`], [`nft`] and [`conntrack`] turn values
+//! [`wire`] encodes and decodes attributes (pure), [`route`], [`nft`], [`conntrack`] and [`ipvs`] turn values
 //! into messages and replies into values (pure), and [`Socket`] carries messages to the kernel of
 //! one network namespace. Everything is synchronous: a request is answered before `send` returns.
 //!
@@ -12,6 +12,8 @@
 pub mod cidr;
 pub mod conntrack;
 mod error;
+pub mod generic;
+pub mod ipvs;
 pub mod message;
 pub mod namespace;
 pub mod nft;

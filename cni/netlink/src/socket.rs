@@ -29,6 +29,8 @@ pub enum Protocol {
     Route,
     /// nf_tables and connection tracking.
     Netfilter,
+    /// Families that are found by name: IPVS.
+    Generic,
 }
 
 /// The answer to one message.
@@ -71,6 +73,7 @@ impl Socket {
         let (number, step) = match protocol {
             Protocol::Route => (None, "open route netlink socket"),
             Protocol::Netfilter => (Some(netlink::NETFILTER), "open netfilter netlink socket"),
+            Protocol::Generic => (Some(netlink::GENERIC), "open generic netlink socket"),
         };
         let fd = socket_with(
             AddressFamily::NETLINK,
@@ -94,6 +97,9 @@ impl Socket {
     /// # Errors
     /// When the socket itself fails; a refused message is an outcome.
     pub fn request(&mut self, messages: &[Message]) -> Result<Vec<Outcome>> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
         let first = self.send(messages, |_| ACK)?;
         let mut outcomes = vec![Outcome::default(); messages.len()];
         let mut open = messages.len();
