@@ -4,6 +4,7 @@
 //! next there is at least `minSyncPeriod`, and what comes meanwhile goes into one. Every `syncPeriod` the kernel is
 //! asked whether somebody else wrote; only then the table is read.
 
+mod begin;
 mod listen;
 mod measure;
 
@@ -13,23 +14,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use keelson_client::cache::{Changes, Reflector, reflect};
-use keelson_client::{Change, Client, Object, Resource, Store};
-use keelson_netlink::route::address;
-use keelson_netlink::{Protocol, Socket};
+use keelson_client::cache::Changes;
+use keelson_client::{Change, Client, Object as _};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use begin::{Watch, keep_small, name_server, period, pod_routes};
 use listen::listen;
 use measure::{note_sync, seconds, without_local};
 
+use crate::backend::ipvs::link::other_addresses;
 use crate::backend::{Backend, BackendError, remove_others};
 use crate::config::KubeProxyConfiguration;
 use crate::conntrack::apply::forget_stale;
 use crate::conntrack::plan::{plan, plan_all};
+use crate::dns::Settings;
 use crate::dns::host::{Dns, DnsError};
-use crate::dns::{Settings, link};
 use crate::model::{NodeRules, NodeView};
 use crate::node_rules::{NodeFacts, node_rules};
 use crate::pod_routes::apply::{PodRoutes, release};
@@ -86,7 +88,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), AgentError> {
     watched::set_node_name(node);
-    let kernel = Backend::open(config.backend())?;
+    let kernel = Backend::open(config.backend(), &config.ipvs())?;
     let stopping = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let shown = serde_json::json!({ "kubeproxy.config.k8s.io": &config });
@@ -104,7 +106,7 @@ pub async fn run(
     if routes.is_none() {
         release().map_err(AgentError::Routes)?;
     }
-    let mut watch = Watch {
+    let mut watches = Watch {
         client,
         tasks: &mut tasks,
         stopping: &stopping,
@@ -114,14 +116,16 @@ pub async fn run(
         .is_none()
         .then(SliceObject::selector)
         .unwrap_or_default();
-    let services = watch.start::<WatchedService>(&watched::SERVICES, |r| r.labels(&selector));
-    let slices = watch.start::<WatchedSlice>(&watched::SLICES, |r| r.labels(&selector));
+    let services = watches.start::<WatchedService>(&watched::SERVICES, |r| r.labels(&selector));
+    let slices = watches.start::<WatchedSlice>(&watched::SLICES, |r| r.labels(&selector));
     let field = format!("metadata.name={node}");
-    let nodes = watch.start::<WatchedNode>(&watched::NODES, |r| match routes {
+    let nodes = watches.start::<WatchedNode>(&watched::NODES, |r| match routes {
         Some(_) => r,
         None => r.fields(&field),
     });
+    let busy = keep_small(watches.tasks, &stopping);
     let mut proxy = Proxy {
+        busy,
         services: services.changes(),
         slices: slices.changes(),
         nodes: nodes.changes(),
@@ -156,55 +160,9 @@ pub async fn run(
     Ok(())
 }
 
-/// The cluster's DNS, or nothing left of it.
-async fn name_server(
-    settings: Option<Settings>,
-    tasks: &mut JoinSet<()>,
-    stop: &CancellationToken,
-) -> Result<Option<Dns>, AgentError> {
-    match settings {
-        Some(settings) => Ok(Some(Dns::start(settings, tasks, stop).await?)),
-        None => {
-            link::release().map_err(DnsError::from)?;
-            Ok(None)
-        }
-    }
-}
-
-fn pod_routes(node: &str, config: &KubeProxyConfiguration) -> PodRoutes {
-    let texts = config.cluster_cidr.split(',').map(str::trim);
-    PodRoutes::new(node, texts.filter_map(|text| text.parse().ok()).collect())
-}
-
-/// How often the kernel is asked whether somebody else wrote.
-fn period(config: &KubeProxyConfiguration) -> Duration {
-    match config.sync_period().to_std() {
-        Duration::ZERO => Duration::from_secs(30),
-        period => period,
-    }
-}
-
-struct Watch<'a> {
-    client: Client,
-    tasks: &'a mut JoinSet<()>,
-    stopping: &'a CancellationToken,
-}
-
-impl Watch<'_> {
-    fn start<T: Object>(
-        &mut self,
-        resource: &Resource,
-        narrow: impl FnOnce(Reflector) -> Reflector,
-    ) -> Store<T> {
-        let (store, writer) = Store::new(Vec::new());
-        let reflector = narrow(Reflector::new(self.client.clone(), resource.all()));
-        self.tasks
-            .spawn(reflect(reflector, writer, self.stopping.clone()));
-        store
-    }
-}
-
 struct Proxy {
+    /// Counts what is done, so that memory is given back when it is over.
+    busy: watch::Sender<u64>,
     services: Changes<WatchedService>,
     slices: Changes<WatchedSlice>,
     nodes: Changes<WatchedNode>,
@@ -242,6 +200,7 @@ impl Proxy {
                 self.note_waiting();
             }
             if wake.is_some_and(|at| at <= Instant::now()) {
+                self.busy.send_modify(|count| *count += 1);
                 wake = self.sync().await.then(|| Instant::now() + RETRY);
                 ended = Some(Instant::now());
                 continue;
@@ -384,6 +343,7 @@ impl Proxy {
             match error {
                 BackendError::Nftables(_) => metrics.nftables_failures += 1,
                 BackendError::Iptables(_) => metrics.iptables_failures += 1,
+                BackendError::Ipvs(_) => metrics.nftables_failures += 1,
             }
         }
         self.board.queued(Instant::now());
@@ -405,7 +365,7 @@ impl Proxy {
         if self.fresh {
             let services = self.state.rules().len();
             let messages = applied.messages;
-            if let Err(error) = remove_others(Some(self.config.backend())) {
+            if let Err(error) = remove_others(Some(self.config.backend()), &self.config.ipvs()) {
                 tracing::warn!("rules of another mode stay: {error}");
             }
             tracing::info!(
@@ -453,20 +413,12 @@ fn next_sync(ended: Option<Instant>, period: Duration, now: Instant) -> Instant 
     ended.map_or(now, |ended| now.max(ended + period))
 }
 
-/// The addresses of the node's interfaces; none where the kernel does not say.
+/// The addresses of the node's interfaces, those held for Services aside; none where the kernel does not say.
 fn local_addresses() -> Vec<IpAddr> {
-    let listed = Socket::open(Protocol::Route)
-        .and_then(|mut socket| socket.one("list addresses", address::list()));
-    match listed {
-        Ok(objects) => {
-            let all = objects.iter().filter_map(address::decode);
-            all.map(|address| address.cidr.addr).collect()
-        }
-        Err(error) => {
-            tracing::warn!("node ports stay at the addresses known: {error}");
-            Vec::new()
-        }
-    }
+    other_addresses().unwrap_or_else(|error| {
+        tracing::warn!("node ports stay at the addresses known: {error}");
+        Vec::new()
+    })
 }
 
 #[cfg(test)]

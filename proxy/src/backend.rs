@@ -2,10 +2,12 @@
 //! applies that. Here is the choice between them.
 
 pub mod iptables;
+pub mod ipvs;
 pub mod nftables;
 
 use crate::diff::{RuleDelta, RuleSet};
 use iptables::{Iptables, IptablesError, Variant};
+use ipvs::{Ipvs, IpvsError, Settings};
 use nftables::{Nftables, NftablesError};
 
 /// The address families that are managed.
@@ -52,6 +54,8 @@ pub enum Mode {
     Nftables,
     /// `iptables-restore`.
     Iptables(Variant),
+    /// IPVS, with nf_tables beside it.
+    Ipvs,
 }
 
 impl Mode {
@@ -61,6 +65,7 @@ impl Mode {
         match self {
             Self::Nftables => "nftables",
             Self::Iptables(_) => "iptables",
+            Self::Ipvs => "ipvs",
         }
     }
 }
@@ -74,6 +79,9 @@ pub enum BackendError {
     /// The iptables backend.
     #[error(transparent)]
     Iptables(#[from] IptablesError),
+    /// The IPVS backend.
+    #[error(transparent)]
+    Ipvs(#[from] IpvsError),
 }
 
 /// The backend in use.
@@ -83,18 +91,21 @@ pub enum Backend {
     Nftables(Box<Nftables>),
     /// `iptables-restore`.
     Iptables(Iptables),
+    /// IPVS, with nf_tables beside it.
+    Ipvs(Box<Ipvs>),
 }
 
 impl Backend {
-    /// Opens what the mode needs, in the calling thread's network namespace.
+    /// Opens what the mode needs, in the calling thread's network namespace. `ipvs` counts in that mode.
     ///
     /// # Errors
     /// When the kernel or the host does not have it.
-    pub fn open(mode: Mode) -> Result<Self, BackendError> {
+    pub fn open(mode: Mode, ipvs: &Settings) -> Result<Self, BackendError> {
         let families = Families::default();
         Ok(match mode {
             Mode::Nftables => Self::Nftables(Box::new(Nftables::open(families)?)),
             Mode::Iptables(variant) => Self::Iptables(Iptables::open(families, variant)?),
+            Mode::Ipvs => Self::Ipvs(Box::new(Ipvs::open(families, ipvs.clone())?)),
         })
     }
 
@@ -107,6 +118,7 @@ impl Backend {
         Ok(match self {
             Self::Nftables(kernel) => kernel.apply(rules, delta)?,
             Self::Iptables(programs) => programs.apply(rules, delta)?,
+            Self::Ipvs(balancer) => balancer.apply(rules, delta)?,
         })
     }
 
@@ -118,6 +130,7 @@ impl Backend {
         Ok(match self {
             Self::Nftables(kernel) => kernel.adopt(rules)?,
             Self::Iptables(programs) => programs.adopt(rules)?,
+            Self::Ipvs(balancer) => balancer.adopt(rules)?,
         })
     }
 
@@ -129,6 +142,7 @@ impl Backend {
         Ok(match self {
             Self::Nftables(kernel) => kernel.is_in_doubt()?,
             Self::Iptables(programs) => programs.is_in_doubt()?,
+            Self::Ipvs(balancer) => balancer.is_in_doubt()?,
         })
     }
 
@@ -140,18 +154,23 @@ impl Backend {
         match self {
             Self::Nftables(kernel) => kernel.remove()?,
             Self::Iptables(programs) => programs.remove()?,
+            Self::Ipvs(balancer) => balancer.remove()?,
         }
         Ok(())
     }
 }
 
 /// Removes what a proxy in another mode left, once the rules of this one stand; without a mode, what
-/// one of any mode left. A backend that this host does not have left nothing.
+/// one of any mode left. `ipvs` says which virtual servers are somebody else's. A backend that this host does not have left nothing.
 ///
 /// # Errors
 /// When the kernel or a program refuses.
-pub fn remove_others(mode: Option<Mode>) -> Result<(), BackendError> {
-    if mode != Some(Mode::Nftables)
+pub fn remove_others(mode: Option<Mode>, ipvs: &Settings) -> Result<(), BackendError> {
+    if mode != Some(Mode::Ipvs) {
+        ipvs::apply::remove_left(ipvs)?;
+    }
+    // The table is of one name in both modes that have one, and was built anew for this one.
+    if !matches!(mode, Some(Mode::Nftables | Mode::Ipvs))
         && let Ok(mut kernel) = Nftables::open(Families::default())
     {
         kernel.remove()?;

@@ -81,7 +81,7 @@ fn go(
     if flags.cleanup {
         link::release().map_err(CommandError::CleanupLink)?;
         pod_routes::apply::release().map_err(CommandError::CleanupRoutes)?;
-        return remove_others(None).map_err(CommandError::Cleanup);
+        return remove_others(None, &config.ipvs()).map_err(CommandError::Cleanup);
     }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let wanted = sysctl::wanted(&config.conntrack, i64::try_from(cores).unwrap_or(1));
@@ -91,7 +91,7 @@ fn go(
     if flags.init_only {
         return Ok(());
     }
-    give_memory_back();
+    keelson_client::allocator::settle();
     let node = node_name(&config)?;
     let extras = Extras {
         dns: flags.dns.settings()?,
@@ -150,30 +150,6 @@ fn node_name(config: &KubeProxyConfiguration) -> Result<String, CommandError> {
         .filter(|name| !name.is_empty())
         .ok_or(CommandError::NoName)
 }
-
-/// Blocks from this size on are mapped on their own: a first sync of ten thousand Services leaves
-/// nothing behind.
-#[cfg(target_env = "gnu")]
-#[expect(
-    unsafe_code,
-    reason = "mallopt is the only way to set these, and has no safe binding"
-)]
-fn give_memory_back() {
-    const THRESHOLD: libc::c_int = 64 * 1024;
-    for (option, value) in [
-        (libc::M_ARENA_MAX, 1),
-        (libc::M_MMAP_THRESHOLD, THRESHOLD),
-        (libc::M_TRIM_THRESHOLD, THRESHOLD),
-    ] {
-        // SAFETY: takes two integers and touches no memory of ours; a refusal is harmless.
-        unsafe {
-            libc::mallopt(option, value);
-        }
-    }
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn give_memory_back() {}
 
 fn start_log(verbosity: u32) {
     let level = match verbosity {

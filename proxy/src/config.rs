@@ -39,7 +39,7 @@ pub struct Flags {
     /// Name of the Node object
     #[arg(long)]
     pub hostname_override: Option<String>,
-    /// nftables (the default) or iptables
+    /// nftables (the default), iptables or ipvs
     #[arg(long)]
     pub proxy_mode: Option<String>,
     /// Pod addresses of the cluster
@@ -51,6 +51,9 @@ pub struct Flags {
     /// Where node ports are served
     #[arg(long, value_delimiter = ',')]
     pub nodeport_addresses: Vec<String>,
+    /// How virtual servers of the IPVS mode spread their clients
+    #[arg(long)]
+    pub ipvs_scheduler: Option<String>,
     /// Masquerade everything sent to cluster addresses
     #[arg(long)]
     pub masquerade_all: bool,
@@ -143,6 +146,7 @@ fn from_flags(flags: &Flags) -> KubeProxyConfiguration {
         (&mut config.client_connection.kubeconfig, &flags.kubeconfig),
         (&mut config.hostname_override, &flags.hostname_override),
         (&mut config.mode, &flags.proxy_mode),
+        (&mut config.ipvs.scheduler, &flags.ipvs_scheduler),
         (&mut config.cluster_cidr, &flags.cluster_cidr),
         (&mut config.detect_local_mode, &flags.detect_local_mode),
         (

@@ -35,6 +35,9 @@ pub fn node_rules(
         tcp_be_liberal: config.conntrack.tcp_be_liberal,
         node_ips: primary,
         dns: Vec::new(),
+        loopback: matches!(config.backend(), Mode::Iptables(_))
+            && config.iptables.localhost_node_ports.unwrap_or(true),
+        ipvs: (config.backend() == Mode::Ipvs).then(|| local.iter().copied().collect()),
     }
 }
 
@@ -58,7 +61,7 @@ fn node_ports(
 ) -> NodePortAddresses {
     let words = &config.node_port_addresses;
     // Upstream's default differs by mode.
-    if words.is_empty() && matches!(config.backend(), Mode::Iptables(_)) {
+    if words.is_empty() && config.backend() != Mode::Nftables {
         return NodePortAddresses::EveryLocal;
     }
     let everything = |word: &String| matches!(word.as_str(), "all" | "0.0.0.0/0" | "::/0");

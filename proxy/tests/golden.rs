@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keelson_proxy::backend::iptables::script::{self, Found};
+use keelson_proxy::backend::ipvs::plan;
 use keelson_proxy::backend::nftables::{Families, text};
 use keelson_proxy::compile::compile;
 use keelson_proxy::diff::{RuleDelta, RuleSet};
@@ -17,14 +18,26 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn rules(case: &Value) -> RuleSet {
-    let node = NodeRules {
+fn node() -> NodeRules {
+    NodeRules {
         local: LocalDetection::Sources(vec![
             "10.244.0.0/16".parse().unwrap(),
             "fd44::/64".parse().unwrap(),
         ]),
         ..NodeRules::default()
-    };
+    }
+}
+
+/// The same node in the IPVS mode, with an address of its own in each family.
+fn beside_ipvs() -> NodeRules {
+    let own = ["172.16.0.1", "2001:db8::1"].map(|ip| ip.parse().unwrap());
+    NodeRules {
+        ipvs: Some(own.into()),
+        ..node()
+    }
+}
+
+fn rules(case: &Value, node: NodeRules) -> RuleSet {
     let list = |name: &str| case[name].as_array().unwrap().clone();
     let slices: Vec<EndpointSlice> = list("slices")
         .into_iter()
@@ -63,7 +76,8 @@ fn services() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ext| ext == "json") {
             let case = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-            let rules = rules(&case);
+            let beside = rules(&case, beside_ipvs());
+            let rules = rules(&case, node());
             let nft = text::services(&rules, Families::default());
             check(&path.with_extension("nft"), &nft);
             let nothing = Found::default();
@@ -72,6 +86,9 @@ fn services() {
                 format!("# IPv{}\n{script}", if v6 { 6 } else { 4 })
             });
             check(&path.with_extension("iptables"), &each.concat());
+            let table = text::services(&beside, Families::default());
+            let servers = plan::text(&beside, "rr");
+            check(&path.with_extension("ipvs"), &(servers + &table));
             cases += 1;
         }
     }
@@ -80,13 +97,12 @@ fn services() {
 
 #[test]
 fn skeleton() {
-    let rules = rules(&serde_json::json!({"services": [], "slices": []}));
-    let nft = text::skeleton(
-        &rules,
-        Families {
-            v4: true,
-            v6: false,
-        },
-    );
-    check(&folder().join("skeleton.nft"), &nft);
+    let v4 = Families {
+        v4: true,
+        v6: false,
+    };
+    for (node, file) in [(node(), "skeleton.nft"), (beside_ipvs(), "skeleton.ipvs")] {
+        let rules = rules(&serde_json::json!({"services": [], "slices": []}), node);
+        check(&folder().join(file), &text::skeleton(&rules, v4));
+    }
 }

@@ -16,11 +16,14 @@
 //! (1.0 in Debian 12) abort where they meet a key that came out of a map, and so would every
 //! `nft list ruleset`; this way they take it for the key that was there before, and print that.
 //!
+//! Where IPVS picks endpoints instead, chains only mark and refuse ([`beside_ipvs`]).
+//!
 //! [`render`] (pure) turns the rules of a Service into elements, [`mirror`] (pure) a change of rules
 //! into messages, [`affinity`] (pure) says which clients must not stay, and [`apply`] carries it all.
 
 pub mod affinity;
 pub mod apply;
+pub mod beside_ipvs;
 pub mod layout;
 pub mod mirror;
 pub mod render;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::backend::Mode;
 use crate::backend::iptables::Variant;
+use crate::backend::ipvs::Settings;
 
 /// Everything a proxy can be told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ pub struct KubeProxyConfiguration {
     pub enable_profiling: bool,
     /// Metrics of which version are shown although hidden.
     pub show_hidden_metrics_for_version: String,
-    /// `nftables` (and the empty text) or `iptables`.
+    /// `nftables` (and the empty text), `iptables` or `ipvs`.
     pub mode: String,
     /// The iptables mode.
     pub iptables: IptablesMode,
@@ -206,13 +207,33 @@ impl KubeProxyConfiguration {
     pub fn backend(&self) -> Mode {
         match self.mode.as_str() {
             "iptables" => Mode::Iptables(Variant::Host),
+            "ipvs" => Mode::Ipvs,
             _ => Mode::Nftables,
         }
     }
 
+    /// What the IPVS mode is told.
+    #[must_use]
+    pub fn ipvs(&self) -> Settings {
+        let seconds = |time: Duration| u32::try_from(time.to_std().as_secs()).unwrap_or(u32::MAX);
+        let ipvs = &self.ipvs;
+        let cidrs = ipvs.exclude_cidrs.iter();
+        let mut settings = Settings {
+            excluded: cidrs.filter_map(|text| text.parse().ok()).collect(),
+            strict_arp: ipvs.strict_arp,
+            timeouts: [ipvs.tcp_timeout, ipvs.tcp_fin_timeout, ipvs.udp_timeout].map(seconds),
+            ..Settings::default()
+        };
+        if !ipvs.scheduler.is_empty() {
+            settings.scheduler.clone_from(&ipvs.scheduler);
+        }
+        settings
+    }
+
+    /// Masquerading in the IPVS mode is the iptables mode's affair, as upstream has it.
     fn of_mode<T>(&self, iptables: T, nftables: T) -> T {
         match self.backend() {
-            Mode::Iptables(_) => iptables,
+            Mode::Iptables(_) | Mode::Ipvs => iptables,
             Mode::Nftables => nftables,
         }
     }
@@ -233,13 +254,19 @@ impl KubeProxyConfiguration {
     /// How often everything is looked at again.
     #[must_use]
     pub fn sync_period(&self) -> Duration {
-        self.of_mode(self.iptables.sync_period, self.nftables.sync_period)
+        match self.backend() {
+            Mode::Ipvs => self.ipvs.sync_period,
+            _ => self.of_mode(self.iptables.sync_period, self.nftables.sync_period),
+        }
     }
 
     /// Least time between two changes of rules.
     #[must_use]
     pub fn min_sync_period(&self) -> Duration {
-        self.of_mode(self.iptables.min_sync_period, self.nftables.min_sync_period)
+        match self.backend() {
+            Mode::Ipvs => self.ipvs.min_sync_period,
+            _ => self.of_mode(self.iptables.min_sync_period, self.nftables.min_sync_period),
+        }
     }
 }
 

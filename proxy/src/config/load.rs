@@ -6,6 +6,7 @@ use keelson_netlink::Cidr;
 use serde_json::Value;
 
 use super::fields::KubeProxyConfiguration;
+use crate::backend::ipvs::SCHEDULERS;
 
 const API_VERSION: &str = "kubeproxy.config.k8s.io/v1alpha1";
 const KIND: &str = "KubeProxyConfiguration";
@@ -97,13 +98,23 @@ pub fn validate(config: &KubeProxyConfiguration) -> Vec<(&'static str, String)> 
     };
     let mode = config.mode.as_str();
     check(
-        matches!(mode, "" | "nftables" | "iptables"),
+        matches!(mode, "" | "nftables" | "iptables" | "ipvs"),
         "mode",
-        match mode {
-            "ipvs" => "ipvs is not supported yet: use nftables or iptables".into(),
-            other => format!("{other:?} is no mode: use nftables or iptables"),
-        },
+        format!("{mode:?} is no mode: use nftables, iptables or ipvs"),
     );
+    let scheduler = config.ipvs.scheduler.as_str();
+    check(
+        scheduler.is_empty() || SCHEDULERS.contains(&scheduler),
+        "ipvs.scheduler",
+        format!(
+            "{scheduler:?} is no scheduler: use {}",
+            SCHEDULERS.join(", ")
+        ),
+    );
+    for cidr in &config.ipvs.exclude_cidrs {
+        let right = cidr.parse::<Cidr>().is_ok();
+        check(right, "ipvs.excludeCIDRs", format!("{cidr:?} is no CIDR"));
+    }
     let local = config.detect_local_mode.as_str();
     check(
         matches!(
@@ -179,9 +190,10 @@ fn in_vain(config: &KubeProxyConfiguration) -> Vec<String> {
     let instead = format!("the mode is {mode}");
     let nftables = config.nftables != base.nftables;
     let iptables = config.iptables != base.iptables;
-    note(iptables && mode != "iptables", "iptables", &instead);
+    // The IPVS mode hides sources as the iptables mode is told to.
+    note(iptables && mode == "nftables", "iptables", &instead);
     note(nftables && mode != "nftables", "nftables", &instead);
-    note(config.ipvs != base.ipvs, "ipvs", &instead);
+    note(config.ipvs != base.ipvs && mode != "ipvs", "ipvs", &instead);
     note(
         config.iptables.snat_node_internal_ip == Some(true),
         "iptables.snatNodeInternalIP",

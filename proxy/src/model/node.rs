@@ -31,6 +31,11 @@ pub struct NodeRules {
     /// Cluster addresses that this node answers DNS at: a Service of such an address has rules only
     /// while it has endpoints.
     pub dns: Vec<IpAddr>,
+    /// Serve node ports at 127.0.0.0/8 too, where all local addresses have them. Only iptables can.
+    pub loopback: bool,
+    /// Where IPVS picks endpoints, and the nftables backend's chains only mark and refuse: all
+    /// addresses that the node has of its own. `None` in the other modes.
+    pub ipvs: Option<BTreeSet<IpAddr>>,
 }
 
 impl Default for NodeRules {
@@ -43,6 +48,8 @@ impl Default for NodeRules {
             tcp_be_liberal: false,
             node_ips: Vec::new(),
             dns: Vec::new(),
+            loopback: false,
+            ipvs: None,
         }
     }
 }

@@ -6,7 +6,10 @@ use std::process::{Command, Stdio};
 use super::script::{CANARY, Found, change, cleanup, full};
 use crate::backend::{Applied, Families};
 use crate::diff::{RuleDelta, RuleSet};
+use crate::sysctl::{self, SysctlError};
 
+/// Packets from loopback's addresses may leave the node, with another source.
+const ROUTE_LOOPBACK: (&str, i64) = ("net/ipv4/conf/all/route_localnet", 1);
 const TABLES: [&str; 2] = ["filter", "nat"];
 
 /// Why rules could not be applied.
@@ -28,6 +31,9 @@ pub enum IptablesError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Node ports at loopback need a setting of the kernel.
+    #[error("{0}; or set iptables.localhostNodePorts to false")]
+    Sysctl(#[from] SysctlError),
     /// The program refused. Of a table either all is applied or nothing.
     #[error("{program}: {message}")]
     Refused {
@@ -136,6 +142,11 @@ impl Iptables {
             messages: 0,
             full: true,
         };
+        if rules.node().loopback
+            && let Some(refused) = sysctl::apply(&[ROUTE_LOOPBACK]).pop()
+        {
+            return Err(refused.into());
+        }
         for v6 in self.families.each() {
             let script = full(
                 rules,

@@ -289,6 +289,9 @@ fn from_here(local: &LocalDetection, v6: bool, inverted: bool) -> Option<String>
 pub fn node_port_matches(node: &NodeRules, v6: bool) -> Vec<String> {
     let loopback = if v6 { "::1" } else { "127.0.0.0/8" };
     match &node.node_ports {
+        NodePortAddresses::EveryLocal if node.loopback && !v6 => {
+            vec!["-m addrtype --dst-type LOCAL".to_owned()]
+        }
         NodePortAddresses::EveryLocal => {
             vec![format!("! -d {loopback} -m addrtype --dst-type LOCAL")]
         }

@@ -12,6 +12,10 @@ use crate::model::{NodeRules, ServiceKey, ServiceRules};
 pub const CANARY: &str = "KUBE-PROXY-CANARY";
 const POSTROUTING: &str = "KUBE-POSTROUTING";
 const FORWARD: &str = "KUBE-FORWARD";
+/// The kubelet's chain too, which stays when we go.
+const FIREWALL: &str = "KUBE-FIREWALL";
+/// The kernel lets loopback's addresses out to endpoints, so it has to be told who must not use them.
+const FOREIGN_LOOPBACK: &str = "! -s 127.0.0.0/8 -d 127.0.0.0/8 -m comment --comment \"block incoming localnet connections\" -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP";
 
 const FILTER_SHARED: [(Shared, &str); 4] = [
     (Shared::Health, "KUBE-NODEPORTS"),
@@ -25,7 +29,9 @@ const NAT_SHARED: [(Shared, &str); 2] = [
 ];
 
 /// Ways into our chains: table, chain, rest of the rule.
-const JUMPS: [(&str, &str, &str); 12] = [
+const JUMPS: [(&str, &str, &str); 14] = [
+    ("filter", "INPUT", "-j KUBE-FIREWALL"),
+    ("filter", "OUTPUT", "-j KUBE-FIREWALL"),
     (
         "filter",
         "INPUT",
@@ -119,12 +125,11 @@ impl Found {
 
 /// The way into a chain is there, however the variant orders what it matches.
 fn has_jump(found: &Found, chain: &str, rule: &str) -> bool {
-    let (Some(comment), Some(target)) = (rule.split('"').nth(1), rule.rsplit(' ').next()) else {
-        return false;
-    };
+    let target = rule.rsplit(' ').next().unwrap_or_default();
+    let comment = rule.split('"').nth(1).unwrap_or_default();
     let is = |line: &String| {
         let own = line.starts_with(&format!("{chain} "));
-        own && line.contains(&format!("\"{comment}\"")) && line.ends_with(&format!("-j {target}"))
+        own && line.contains(comment) && line.ends_with(&format!("-j {target}"))
     };
     found.jumps.iter().any(is)
 }
@@ -194,6 +199,10 @@ fn write(
     let mut filter = Table::new("filter");
     filter.shared(&FILTER_SHARED, &mut shared);
     filter.chain(FORWARD, &forward(rules.node()));
+    let loopback = rules.node().loopback && !v6;
+    if loopback {
+        filter.chain(FIREWALL, &[FOREIGN_LOOPBACK.to_owned()]);
+    }
     let mut nat = Table::new("nat");
     let mut last = shared.remove(&Shared::Services).unwrap_or_default();
     last.extend(node_port_matches(rules.node(), v6).into_iter().map(|to| {
@@ -218,8 +227,8 @@ fn write(
         nat.remove(chain);
     }
     if let Some((in_filter, in_nat)) = found {
-        filter.jumps(in_filter);
-        nat.jumps(in_nat);
+        filter.jumps(in_filter, loopback);
+        nat.jumps(in_nat, loopback);
         filter.chain(CANARY, &[]);
         nat.chain(CANARY, &[]);
     }
@@ -288,8 +297,11 @@ impl Table {
         let _ = writeln!(self.removals, "-X {chain}");
     }
 
-    fn jumps(&mut self, found: &Found) {
+    fn jumps(&mut self, found: &Found, loopback: bool) {
         for (_, chain, rule) in JUMPS.iter().filter(|(table, ..)| *table == self.name) {
+            if rule.ends_with("-j KUBE-FIREWALL") && !loopback {
+                continue;
+            }
             if !has_jump(found, chain, rule) {
                 let _ = writeln!(self.rules, "-I {chain} {rule}");
             }

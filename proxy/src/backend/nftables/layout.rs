@@ -139,6 +139,22 @@ impl Set {
         !matches!(self, Affinity | LocalAffinity | Routes | Picks | Refusals)
     }
 
+    /// Whether it serves the choice of an endpoint, which is not the table's where IPVS chooses.
+    #[must_use]
+    pub fn is_of_choice(self) -> bool {
+        matches!(
+            self,
+            Aliases
+                | Inside
+                | Outside
+                | NodeAliases
+                | NodeInside
+                | NodeOutside
+                | Endpoints
+                | StickyEndpoints
+        )
+    }
+
     /// The types of its key.
     #[must_use]
     pub fn key(self, v6: bool) -> Vec<Type> {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use keelson_netlink::Message;
 use keelson_netlink::nft::expression::Verdict;
@@ -18,7 +19,7 @@ use super::route::Route;
 use super::skeleton;
 use crate::backend::Families;
 use crate::diff::{RuleDelta, RuleSet};
-use crate::model::NodeRules;
+use crate::model::{NodeRules, ServiceRules};
 
 /// How many routes may wait for somebody to use them.
 const SPARE_ROUTES: usize = 64;
@@ -58,14 +59,17 @@ impl Mirror {
         let mut changes = Changes::default();
         if let Some((before, after)) = &delta.node {
             let same = |v6| skeleton::fingerprint(v6, before) == skeleton::fingerprint(v6, after);
-            if !self.families.each().all(same) {
+            if before.ipvs != after.ipvs || !self.families.each().all(same) {
                 return None;
             }
             changes.elements(&self.families, &render_node(before), &render_node(after));
         }
         for (before, after) in delta.services.values() {
-            let before = before.as_deref().map(render).unwrap_or_default();
-            let after = after.as_deref().map(render).unwrap_or_default();
+            let rendered = |side: &Option<Arc<ServiceRules>>| {
+                let service = side.as_deref().map(|service| render(service, node));
+                service.unwrap_or_default()
+            };
+            let (before, after) = (rendered(before), rendered(after));
             self.replace(&before, &after, &mut changes);
         }
         self.drop_spares(&mut changes);
@@ -84,7 +88,11 @@ impl Mirror {
         changes.elements(&self.families, &[], &render_node(rules.node()));
         *self = Self::new(self.families);
         for (_, service) in rules.services() {
-            self.replace(&Rendered::default(), &render(service), &mut changes);
+            self.replace(
+                &Rendered::default(),
+                &render(service, rules.node()),
+                &mut changes,
+            );
         }
         out.extend(changes.into_messages(rules.node()));
         out
@@ -104,7 +112,11 @@ impl Mirror {
         let mut wanted = Mirror::new(self.families);
         let mut everything = Changes::default();
         for (_, service) in rules.services() {
-            wanted.replace(&Rendered::default(), &render(service), &mut everything);
+            wanted.replace(
+                &Rendered::default(),
+                &render(service, rules.node()),
+                &mut everything,
+            );
         }
         let mut there: HashMap<(bool, Set, Vec<u8>), Element> = HashMap::new();
         for element in found.elements {

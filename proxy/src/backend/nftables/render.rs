@@ -7,7 +7,7 @@ use keelson_netlink::wire::ip_bytes;
 
 use super::layout::{Set, at, endpoint, leading_to, port_key};
 use super::route::{LOCAL_OFFSET, Masquerade, Pick, Route, Via};
-use super::skeleton::{DROPPED, REJECTED};
+use super::skeleton::{DROPPED, DROPPED_OUTSIDE, REJECTED};
 use crate::model::{NodePortAddresses, NodeRules, Policy, PortRules, ServiceRules, Verdict};
 
 /// An element of a set or map.
@@ -38,11 +38,12 @@ pub struct Rendered {
 
 /// Renders a Service.
 #[must_use]
-pub fn render(rules: &ServiceRules) -> Rendered {
+pub fn render(rules: &ServiceRules, node: &NodeRules) -> Rendered {
     let mut out = Rendered::default();
     for port in &rules.ports {
         let mut at_port = Port {
             port,
+            own: node.ipvs.as_ref(),
             out: &mut out,
         };
         at_port.endpoints();
@@ -88,6 +89,8 @@ fn plain(set: Set, ip: IpAddr, key: Vec<u8>) -> Element {
 
 struct Port<'a> {
     port: &'a PortRules,
+    /// The node's own addresses, where IPVS picks endpoints.
+    own: Option<&'a BTreeSet<IpAddr>>,
     out: &'a mut Rendered,
 }
 
@@ -130,6 +133,9 @@ impl Port<'_> {
         let port = self.port;
         for entrance in &port.entrances {
             let key = at(entrance.ip, port.protocol, port.port);
+            if self.own.is_some_and(|own| !own.contains(&entrance.ip)) {
+                self.set(Set::ClusterIps, ip_bytes(entrance.ip));
+            }
             let served = self.external(Via::Entrance, &key);
             if served {
                 self.map(Set::Aliases, key.clone(), leading_to(&self.identity()));
@@ -171,7 +177,11 @@ impl Port<'_> {
         };
         let verdict = self.port.external_verdict();
         if !matches!(verdict, Verdict::Serve(_)) {
-            self.refuse(refused, key.to_vec(), verdict);
+            let inside = self.own.is_some() && !self.port.cluster.is_empty();
+            match verdict {
+                Verdict::Drop if inside => self.refuse_as(refused, key.to_vec(), DROPPED_OUTSIDE),
+                _ => self.refuse(refused, key.to_vec(), verdict),
+            }
         }
         if self.port.external == Policy::Cluster {
             let Verdict::Serve(policy) = verdict else {
@@ -196,6 +206,9 @@ impl Port<'_> {
     }
 
     fn pick(&self, via: Via, masquerade: Masquerade, policy: Policy) -> Route {
+        if self.own.is_some() {
+            return Route::Pick(Pick::elsewhere(via, masquerade));
+        }
         let count = self.port.endpoints(policy).len();
         Route::Pick(Pick {
             via,
@@ -214,10 +227,17 @@ impl Port<'_> {
         } else {
             REJECTED
         };
+        self.refuse_as(set, key, how);
+    }
+
+    fn refuse_as(&mut self, set: Set, key: Vec<u8>, how: u32) {
         self.map(set, key, leading_to(&how.to_ne_bytes()));
     }
 
     fn route(&mut self, map: Set, key: Vec<u8>, route: Route) {
+        if self.own.is_some() && map.is_of_choice() {
+            return;
+        }
         self.out.routes.insert((self.port.is_v6(), route));
         self.map(map, key, leading_to(&route.key()));
     }
@@ -231,6 +251,9 @@ impl Port<'_> {
     }
 
     fn push(&mut self, set: Set, key: Vec<u8>, end: Option<Vec<u8>>, value: Option<Vec<u8>>) {
+        if self.own.is_some() && set.is_of_choice() {
+            return;
+        }
         self.out.elements.push(Element {
             v6: self.port.is_v6(),
             set,

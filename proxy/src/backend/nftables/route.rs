@@ -1,14 +1,12 @@
 //! Routes: the kinds of Services there are, each with a chain that all Services of the kind share.
 //! Pure.
 
-use keelson_netlink::nft::expression::{Remember, TYPE_LOCAL, Verdict};
-use keelson_netlink::nft::{Comparison, Expression, Register};
+use keelson_netlink::nft::expression::{Remember, Verdict};
+use keelson_netlink::nft::{Expression, Register};
 
 use super::layout::Set;
-use super::skeleton::{MARK, MARK_FOREIGN, Rule, from_here, rule};
-use super::{
-    KEY, address, compare, destination, from_map, port, port_at, replaced_by, verdict_map, width,
-};
+use super::skeleton::{MARK, MARK_FOREIGN, Rule, from_here, from_the_node, rule};
+use super::{KEY, address, destination, from_map, port, port_at, replaced_by, verdict_map, width};
 use crate::model::{NodeRules, Policy};
 
 /// Endpoints of this node are numbered from here on.
@@ -195,14 +193,22 @@ fn registers(v6: bool) -> Registers {
 }
 
 impl Pick {
+    /// IPVS picks: nothing but the source is this chain's affair.
+    #[must_use]
+    pub fn elsewhere(via: Via, masquerade: Masquerade) -> Self {
+        Self {
+            via,
+            masquerade,
+            policy: Policy::Cluster,
+            count: 0,
+            stay: 0,
+        }
+    }
+
     fn rules(self, v6: bool, node: &NodeRules) -> Vec<Rule> {
-        let mut rules = Vec::new();
-        let hides_all = self.masquerade == Masquerade::Always
-            || (self.masquerade == Masquerade::Foreigners && node.masquerade_all);
-        if hides_all {
-            rules.push(rule("jump mark-for-masquerade", vec![jump(MARK)]));
-        } else if self.masquerade == Masquerade::Foreigners && node.local.covers(v6) {
-            rules.push(rule("jump mark-foreign", vec![jump(MARK_FOREIGN)]));
+        let mut rules = self.marking(v6, node);
+        if node.ipvs.is_some() {
+            return rules;
         }
         if self.stay > 0 {
             rules.push(self.refresh(v6));
@@ -213,6 +219,18 @@ impl Pick {
         rules.push(self.pick(v6));
         // An endpoint that went between two look-ups: the client tries again.
         rules.push(rule("drop", vec![Expression::Verdict(Verdict::Drop)]));
+        rules
+    }
+
+    fn marking(self, v6: bool, node: &NodeRules) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        let hides_all = self.masquerade == Masquerade::Always
+            || (self.masquerade == Masquerade::Foreigners && node.masquerade_all);
+        if hides_all {
+            rules.push(rule("jump mark-for-masquerade", vec![jump(MARK)]));
+        } else if self.masquerade == Masquerade::Foreigners && node.local.covers(v6) {
+            rules.push(rule("jump mark-foreign", vec![jump(MARK_FOREIGN)]));
+        }
         rules
     }
 
@@ -345,6 +363,9 @@ fn split(via: Via, v6: bool, node: &NodeRules) -> Vec<Rule> {
         steps.push(verdict_map(Set::Picks));
         steps
     };
+    if node.ipvs.is_some() {
+        return outside_is_not_marked(v6, node);
+    }
     let mut rules = Vec::new();
     for (text, mut steps) in from_here(v6, &node.local) {
         steps.extend(follow(inside));
@@ -353,16 +374,8 @@ fn split(via: Via, v6: bool, node: &NodeRules) -> Vec<Rule> {
             steps,
         ));
     }
-    let own = || {
-        vec![
-            Expression::SourceType(Register(0)),
-            compare(0, Comparison::Equal, TYPE_LOCAL.to_ne_bytes()),
-        ]
-    };
-    let mut mark = own();
-    mark.push(jump(MARK));
-    rules.push(rule("fib saddr type local jump mark-for-masquerade", mark));
-    let mut steps = own();
+    rules.push(own_is_marked());
+    let mut steps = from_the_node();
     steps.extend(follow(inside));
     rules.push(rule(
         format!("fib saddr type local map @{} vmap @picks", inside.name()),
@@ -373,6 +386,23 @@ fn split(via: Via, v6: bool, node: &NodeRules) -> Vec<Rule> {
         follow(outside),
     ));
     rules
+}
+
+/// The node's own traffic is hidden, as everywhere; that from outside keeps its source.
+fn outside_is_not_marked(v6: bool, node: &NodeRules) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (text, mut steps) in from_here(v6, &node.local) {
+        steps.push(Expression::Verdict(Verdict::Return));
+        rules.push(rule(format!("{text} return"), steps));
+    }
+    rules.push(own_is_marked());
+    rules
+}
+
+fn own_is_marked() -> Rule {
+    let mut mark = from_the_node();
+    mark.push(jump(MARK));
+    rule("fib saddr type local jump mark-for-masquerade", mark)
 }
 
 fn rewrite(v6: bool, at: &Registers) -> Expression {

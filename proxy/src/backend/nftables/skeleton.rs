@@ -6,6 +6,7 @@ use keelson_netlink::nft::object::{self, BaseChain, ChainKind, Hook};
 use keelson_netlink::nft::{Comparison, Expression, Pack, Register};
 use keelson_netlink::wire::ip_bytes;
 
+use super::beside_ipvs::{DROP_OUTSIDE, adapt};
 use super::layout::{SETS, Set, TABLE, family};
 use super::{KEY, address, compare, destination, in_set, port, replaced_by, verdict_map, width};
 use crate::model::{LocalDetection, NodePortAddresses, NodeRules, Protocol};
@@ -15,7 +16,8 @@ pub const MARK: &str = "mark-for-masquerade";
 /// Chain that marks packets which do not come from a pod of this node.
 pub const MARK_FOREIGN: &str = "mark-foreign";
 const SERVICES: &str = "services";
-const CHECK: &str = "endpoints-check";
+/// Chain that refuses where nobody can take traffic.
+pub const CHECK: &str = "endpoints-check";
 const FIREWALL: &str = "firewall-check";
 const REFUSE: &str = "refuse";
 
@@ -23,6 +25,8 @@ const REFUSE: &str = "refuse";
 pub const REJECTED: u32 = 1;
 /// What it holds for addresses that stay silent.
 pub const DROPPED: u32 = 2;
+/// What it holds for those that are silent to the outside only, where IPVS serves the inside.
+pub const DROPPED_OUTSIDE: u32 = 3;
 
 /// Before and after the rewriting of destinations at -100.
 const BEFORE_REWRITE: i32 = -110;
@@ -77,7 +81,7 @@ pub fn chains(v6: bool, node: &NodeRules) -> Vec<Chain> {
         forward.push(invalid_is_dropped());
     }
     forward.push(new_flows(CHECK));
-    vec![
+    let mut chains = vec![
         plain(MARK, vec![mark(node)]),
         plain(MARK_FOREIGN, foreign(v6, &node.local)),
         plain(REFUSE, refuse(v6)),
@@ -134,7 +138,11 @@ pub fn chains(v6: bool, node: &NodeRules) -> Vec<Chain> {
             MASQUERADE,
             postrouting(v6, node),
         ),
-    ]
+    ];
+    if node.ipvs.is_some() {
+        adapt(&mut chains, v6, node);
+    }
+    chains
 }
 
 /// The messages that build a family's table from nothing, with an empty chain named after it all:
@@ -186,6 +194,10 @@ fn content(v6: bool, node: &NodeRules) -> Vec<Message> {
     let mut refusals = Pack::adding(family, TABLE, Set::Refusals.name());
     refusals.verdict(&REJECTED.to_ne_bytes(), &Verdict::Goto(REFUSE.to_owned()));
     refusals.verdict(&DROPPED.to_ne_bytes(), &Verdict::Drop);
+    if node.ipvs.is_some() {
+        let chain = Verdict::Goto(DROP_OUTSIDE.to_owned());
+        refusals.verdict(&DROPPED_OUTSIDE.to_ne_bytes(), &chain);
+    }
     out.extend(refusals.into_messages());
     out
 }
@@ -222,6 +234,15 @@ pub fn from_here(v6: bool, local: &LocalDetection) -> Vec<(String, Vec<Expressio
             })
             .collect(),
     }
+}
+
+/// Condition that means: from this node itself.
+#[must_use]
+pub fn from_the_node() -> Vec<Expression> {
+    vec![
+        Expression::SourceType(Register(0)),
+        compare(0, Comparison::Equal, TYPE_LOCAL.to_ne_bytes()),
+    ]
 }
 
 fn mark(node: &NodeRules) -> Rule {
@@ -382,7 +403,8 @@ fn postrouting(v6: bool, node: &NodeRules) -> Vec<Rule> {
     ]
 }
 
-fn new_flows(chain: &str) -> Rule {
+/// Jumps with the first packet of each flow.
+pub fn new_flows(chain: &str) -> Rule {
     let mut steps = in_state(STATE_NEW);
     steps.push(Expression::Verdict(Verdict::Jump(chain.to_owned())));
     rule(format!("ct state new jump {chain}"), steps)

@@ -135,7 +135,7 @@ impl Table {
         let mut ends: HashSet<Element> = HashSet::new();
         for (_, service) in rules.services() {
             ends.extend(
-                render(service)
+                render(service, rules.node())
                     .elements
                     .into_iter()
                     .filter(|e| e.end.is_some()),

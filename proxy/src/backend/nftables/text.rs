@@ -40,7 +40,7 @@ pub fn services(rules: &RuleSet, families: Families) -> String {
     let mut elements: BTreeSet<Element> = render_node(rules.node()).into_iter().collect();
     let mut routes: BTreeSet<(bool, Route)> = BTreeSet::new();
     for (_, service) in rules.services() {
-        let rendered = render(service);
+        let rendered = render(service, rules.node());
         elements.extend(rendered.elements);
         elements.extend(rendered.hairpins.into_iter().map(hairpin));
         routes.extend(rendered.routes);
