@@ -7,6 +7,7 @@
 )]
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use keelson_client::Client;
@@ -16,7 +17,7 @@ use keelson_proxy::backend::nftables::{Families, Nftables};
 use keelson_proxy::diff::RuleSet;
 use keelson_proxy::watched::{SERVICES, SLICES};
 use keelson_tests::apiserver::{ApiServer, Running};
-use keelson_tests::netns::{Lab, Suite, add_route};
+use keelson_tests::netns::{Lab, Pod, Suite, add_route};
 use keelson_tests::requires;
 use keelson_tests::services::{node, service, set, slice};
 use serde_json::{Value, json};
@@ -24,6 +25,11 @@ use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 const WRITERS: usize = 8;
+/// After this long an idle agent has given back what its start needed.
+const CALM: Duration = Duration::from_secs(8);
+/// Connections of one number of Services before the next one's turn, and turns.
+const BATCH: usize = 100;
+const TURNS: usize = 80;
 
 fn main() {
     for run in [memory as fn(), path] {
@@ -38,27 +44,36 @@ fn memory() {
     let kubeconfig = format!("--kubeconfig={}", api.kubeconfig().display());
     let plain = ["kube-proxy", &kubeconfig, "--hostname-override=here"];
     let with_dns = [&plain[..], &["--cluster-dns=10.96.0.10"]].concat();
-    for args in [&plain[..], &with_dns] {
+    for (args, what) in [(&plain[..], "alone"), (&with_dns, "with DNS")] {
+        no_rules();
         let proxy = Running::start(&requires::keelson(), args);
         synced(&proxy, 0);
-        println!(
-            "proxy: idle, {} flags: {} KiB resident",
-            args.len() - 1,
-            proxy.resident()
-        );
+        let early = proxy.resident();
+        std::thread::sleep(CALM);
+        let idle = proxy.resident();
+        println!("proxy {what}: {early} KiB resident at first, {idle} KiB idle");
     }
     fill(&api, 10_000, 5);
-    for args in [&plain[..], &with_dns] {
+    for (args, what) in [(&plain[..], "alone"), (&with_dns, "with DNS")] {
+        no_rules();
         let started = Instant::now();
         let proxy = Running::start(&requires::keelson(), args);
         synced(&proxy, 10_000);
+        let took = started.elapsed();
+        let early = proxy.resident();
+        std::thread::sleep(CALM);
         println!(
-            "proxy: 10,000 Services x 5, {} flags: {} KiB resident, in place {:.1?} after the start",
-            args.len() - 1,
+            "proxy {what}, 10,000 Services x 5: in place {took:.1?} after the start, {early} KiB resident then, {} KiB later",
             proxy.resident(),
-            started.elapsed()
         );
     }
+}
+
+/// What the proxy before left would be taken for the next one's.
+fn no_rules() {
+    let flush = ["flush", "ruleset"];
+    let done = std::process::Command::new("nft").args(flush).status();
+    assert!(done.unwrap().success());
 }
 
 /// Waits until as many Services are in the kernel's map.
@@ -125,7 +140,76 @@ fn objects(number: usize, endpoints: usize) -> (Value, Value) {
     (service, slice)
 }
 
+/// A node with so many Services, on a thread and in a namespace of its own: measures when it is asked.
+struct Crowd {
+    count: usize,
+    ask: SyncSender<()>,
+    told: Receiver<Vec<Duration>>,
+    times: Vec<Duration>,
+}
+
+impl Crowd {
+    fn start(count: usize) -> Self {
+        let (ask, asked) = sync_channel(0);
+        let (tell, told) = sync_channel(1);
+        std::thread::spawn(move || {
+            let (_lab, _pod, to) = crowd(count);
+            while asked.recv().is_ok() {
+                tell.send((0..BATCH).map(|_| connect(to)).collect())
+                    .unwrap();
+            }
+        });
+        Self {
+            count,
+            ask,
+            told,
+            times: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self) {
+        self.ask.send(()).unwrap();
+        self.times.extend(self.told.recv().unwrap());
+    }
+
+    fn at(&self, percent: usize) -> Duration {
+        self.times[(self.times.len() - 1) * percent / 100]
+    }
+}
+
+/// The numbers of Services take turns, so that whatever else the machine does concerns them all.
 fn path() {
+    let mut crowds = [10, 1_000, 30_000].map(Crowd::start);
+    for _ in 0..TURNS {
+        crowds.iter_mut().for_each(Crowd::turn);
+    }
+    for crowd in &mut crowds {
+        crowd.times.sort_unstable();
+        println!(
+            "proxy: a new connection among {} Services: p10 {:.1?}, median {:.1?}, p90 {:.1?}",
+            crowd.count,
+            crowd.at(10),
+            crowd.at(50),
+            crowd.at(90)
+        );
+    }
+    let ratio = |percent| crowds[2].at(percent).as_secs_f64() / crowds[0].at(percent).as_secs_f64();
+    println!(
+        "proxy: 30,000 Services against 10: p10 {:.3}, median {:.3}; at most 1.1 is wanted",
+        ratio(10),
+        ratio(50)
+    );
+}
+
+fn connect(to: SocketAddr) -> Duration {
+    let started = Instant::now();
+    let stream = TcpStream::connect(to).unwrap();
+    let took = started.elapsed();
+    drop(stream);
+    took
+}
+
+fn crowd(count: usize) -> (Lab, Pod, SocketAddr) {
     let lab = Lab::new(Suite::Ours, env!("CARGO_BIN_EXE_keelson-test-cni"));
     let pod = lab.pod(&lab.bridge(&json!({})));
     add_route("10.0.0.0/8", "10.9.0.254");
@@ -133,50 +217,20 @@ fn path() {
         .namespace
         .inside(|| TcpListener::bind("0.0.0.0:8080").unwrap());
     std::thread::spawn(move || listener.incoming().for_each(drop));
-    let own = service(
-        "own",
-        &json!({"clusterIP": "10.96.0.1", "ports": [{"port": 80, "protocol": "TCP"}]}),
-        &[],
-    );
+    let mut rules = RuleSet::new(node());
     let ports = json!([{"port": 8080, "protocol": "TCP"}]);
-    let own_slice = slice("own", &[pod.addr(false).to_string()], &ports);
-    for count in [10, 1_000, 30_000] {
-        let mut rules = RuleSet::new(node());
-        set(&mut rules, &own, &[&own_slice]);
-        for number in 1..count {
-            let ip = format!(
-                "10.{}.{}.{}",
-                100 + number / 65_536,
-                number / 256 % 256,
-                number % 256
-            );
-            let name = format!("other-{number}");
-            let spec = json!({"clusterIP": ip, "ports": [{"port": 80, "protocol": "TCP"}]});
-            let other = service(&name, &spec, &[]);
-            set(
-                &mut rules,
-                &other,
-                &[&slice(&name, &[format!("!11.{}", &ip[3..])], &ports)],
-            );
-        }
-        Nftables::open(Families::default())
-            .unwrap()
-            .adopt(&rules)
-            .unwrap();
-        let to: SocketAddr = "10.96.0.1:80".parse().unwrap();
-        let mut times: Vec<Duration> = (0..4_000)
-            .map(|_| {
-                let started = Instant::now();
-                let stream = TcpStream::connect(to).unwrap();
-                let took = started.elapsed();
-                drop(stream);
-                took
-            })
-            .collect();
-        times.sort_unstable();
-        println!(
-            "proxy: a new connection among {count} Services: median {:.1?}, p90 {:.1?}",
-            times[2_000], times[3_600]
-        );
+    let mut serve = |name: &str, ip: &str, endpoint: String| {
+        let spec = json!({"clusterIP": ip, "ports": [{"port": 80, "protocol": "TCP"}]});
+        let slice = slice(name, &[endpoint], &ports);
+        set(&mut rules, &service(name, &spec, &[]), &[&slice]);
+    };
+    serve("own", "10.96.0.1", pod.addr(false).to_string());
+    for number in 1..count {
+        let rest = format!("{}.{}", number / 256 % 256, number % 256);
+        let ip = format!("10.{}.{rest}", 100 + number / 65_536);
+        serve(&format!("other-{number}"), &ip, format!("!11.1.{rest}"));
     }
+    let mut kernel = Nftables::open(Families::default()).unwrap();
+    kernel.adopt(&rules).unwrap();
+    (lab, pod, "10.96.0.1:80".parse().unwrap())
 }
