@@ -164,7 +164,7 @@ fn flood(socket: &UdpSocket, changes: &AtomicUsize) {
     let before = busy();
     let started = Instant::now();
     let mut asked = vec![(started, 0); 65_536];
-    let mut send = |number: usize, asked: &mut Vec<(Instant, usize)>| {
+    let send = |number: usize, asked: &mut Vec<(Instant, usize)>| {
         asked[number % 65_536] = (Instant::now(), changes.load(Ordering::SeqCst));
         ask(socket, number);
     };

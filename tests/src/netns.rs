@@ -4,27 +4,26 @@
 //! Nothing here changes the namespace that the test program was started in: [`Lab::new`] moves the
 //! calling thread into a fresh one and refuses to go on where that did not happen.
 
+mod links;
+mod talk;
+
 use std::cell::Cell;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use keelson_netlink::route::address::{self, Address};
 use keelson_netlink::route::link::{self, Link, NewVeth};
-use keelson_netlink::route::path;
-use keelson_netlink::{Cidr, Message, NetNs, Protocol, Socket};
+use keelson_netlink::{Cidr, Message, NetNs};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
-/// Long enough for a busy machine, short enough for the cases that wait for nothing to happen.
-const PATIENCE: Duration = Duration::from_secs(3);
-const ATTEMPTS: u32 = 3;
+pub use links::{add_route, addresses, find_link, has_vlan_filtering, links, route, set_addresses};
+pub use talk::{Host, Place, tcp, tcp_soon, udp, udp_socket};
+
 const REFERENCE: &str = "/usr/lib/cni";
 
 /// Which plugins a case runs on.
@@ -387,166 +386,6 @@ impl Pod {
     }
 }
 
-/// Where a conversation's end is.
-pub trait Place {
-    /// Does something there.
-    fn at<T>(&self, act: impl FnOnce() -> T) -> T;
-}
-
-/// The host.
-#[derive(Debug, Clone, Copy)]
-pub struct Host;
-
-impl Place for Host {
-    fn at<T>(&self, act: impl FnOnce() -> T) -> T {
-        act()
-    }
-}
-
-impl Place for Namespace {
-    fn at<T>(&self, act: impl FnOnce() -> T) -> T {
-        self.inside(act)
-    }
-}
-
-impl Place for Pod {
-    fn at<T>(&self, act: impl FnOnce() -> T) -> T {
-        self.namespace.inside(act)
-    }
-}
-
-/// Like [`tcp`], but gives the kernel a while: duplicate detection of IPv6 addresses takes a second.
-pub fn tcp_soon(
-    from: &impl Place,
-    to: SocketAddr,
-    server: &impl Place,
-    port: u16,
-) -> Option<IpAddr> {
-    (0..ATTEMPTS).find_map(|_| tcp(from, to, server, port))
-}
-
-/// Connects by TCP and returns whom the server saw; `None` where no connection came about.
-pub fn tcp(from: &impl Place, to: SocketAddr, server: &impl Place, port: u16) -> Option<IpAddr> {
-    let wildcard: IpAddr = if to.is_ipv6() {
-        IpAddr::from([0_u16; 8])
-    } else {
-        IpAddr::from([0_u8; 4])
-    };
-    let listener = server.at(|| bound(|| TcpListener::bind((wildcard, port))));
-    let mut client = from.at(|| TcpStream::connect_timeout(&to, PATIENCE)).ok()?;
-    listener.set_nonblocking(true).expect("nonblocking");
-    let (mut served, peer) = while_it_says(ErrorKind::WouldBlock, || listener.accept()).ok()?;
-    served.set_nonblocking(false).expect("blocking");
-    served.write_all(b"x").ok()?;
-    client.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    client.read_exact(&mut [0]).ok()?;
-    Some(peer.ip())
-}
-
-/// Binds, waiting for a port that is on its way out: a process that another test of this binary is
-/// just starting holds copies of all our sockets between its fork and its exec.
-fn bound<T>(bind: impl Fn() -> io::Result<T>) -> T {
-    while_it_says(ErrorKind::AddrInUse, bind).expect("a free port")
-}
-
-/// Repeats what answers with this error, for as long as our patience lasts.
-fn while_it_says<T>(passing: ErrorKind, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match act() {
-            Err(error) if error.kind() == passing && Instant::now() < deadline => {
-                thread::yield_now();
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-/// An end of a UDP conversation.
-///
-/// # Panics
-/// Where the port is taken.
-pub fn udp_socket(at: &impl Place, addr: SocketAddr) -> UdpSocket {
-    let socket = at.at(|| bound(|| UdpSocket::bind(addr)));
-    socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
-    socket
-}
-
-/// Sends a datagram and waits for the server's answer; whether it came.
-pub fn udp(client: &UdpSocket, to: SocketAddr, server: &UdpSocket) -> bool {
-    if client.send_to(b"ask", to).is_err() {
-        return false;
-    }
-    let Ok((_, peer)) = server.recv_from(&mut [0; 8]) else {
-        return false;
-    };
-    server.send_to(b"answer", peer).is_ok() && client.recv_from(&mut [0; 8]).is_ok()
-}
-
-/// Sends one route request in the thread's namespace.
-///
-/// # Panics
-/// When the kernel refuses it.
-pub fn route(message: Message) -> Vec<Message> {
-    let mut socket = Socket::open(Protocol::Route).expect("netlink");
-    socket.one("request of a test", message).expect("accepted")
-}
-
-/// A link of the thread's namespace by name.
-#[must_use]
-pub fn find_link(name: &str) -> Option<Link> {
-    links().into_iter().find(|link| link.name == name)
-}
-
-/// All links of the thread's namespace.
-#[must_use]
-pub fn links() -> Vec<Link> {
-    route(link::list())
-        .iter()
-        .filter_map(link::decode)
-        .collect()
-}
-
-/// Addresses of a link of the thread's namespace.
-#[must_use]
-pub fn addresses(name: &str) -> Vec<Cidr> {
-    let index = find_link(name).map(|link| link.index);
-    let all = route(address::list());
-    let own = all.iter().filter_map(address::decode);
-    own.filter(|address| Some(address.index) == index)
-        .map(|address| address.cidr)
-        .collect()
-}
-
-/// Gives a link addresses and brings it up.
-///
-/// # Panics
-/// Where there is no such link.
-pub fn set_addresses(name: &str, cidrs: &[&str]) {
-    let index = find_link(name).expect("link").index;
-    route(link::set_up(index, true));
-    for cidr in cidrs {
-        let cidr = cidr.parse().expect("cidr");
-        let address = Address {
-            index,
-            cidr,
-            tentative: false,
-        };
-        route(address::add(&address, false));
-    }
-}
-
-/// A route to a subnet by a gateway, in the thread's namespace.
-///
-/// # Panics
-/// Where the kernel refuses it.
-pub fn add_route(to: &str, via: &str) {
-    route(path::add(&path::Route {
-        gateway: Some(via.parse().expect("address")),
-        ..path::Route::to(to.parse().expect("cidr"))
-    }));
-}
-
 /// What `nft list ruleset` shows of elements, to see whether something is left.
 ///
 /// # Panics
@@ -567,20 +406,6 @@ pub fn merge(base: &mut Value, extra: &Value) {
         }
         (base, extra) => *base = extra.clone(),
     }
-}
-
-/// Whether the kernel's bridges can filter by VLAN.
-#[must_use]
-pub fn has_vlan_filtering() -> bool {
-    let bridge = link::NewBridge {
-        name: "vlanprobe".into(),
-        mac: link::Mac([2, 0, 0, 0, 0, 0x77]),
-        mtu: None,
-        vlan_filtering: true,
-    };
-    let mut socket = Socket::open(Protocol::Route).expect("netlink");
-    let made = socket.one("probe", link::create_bridge(&bridge)).is_ok();
-    made && socket.one("probe", link::delete(&bridge.name)).is_ok()
 }
 
 /// Makes two tests of each case: on our plugins, and on the reference's to see that it is right.

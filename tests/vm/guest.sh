@@ -7,9 +7,14 @@ stty -F /dev/ttyS1 raw
 
 here=$(dirname "$0")
 booted=/var/lib/keelson-vm.booted
+begun=/var/lib/keelson-vm.begun
 export KEELSON_TEST_KEELSON="$here/keelson"
+export KEELSON_TEST_CNI="$here/keelson"
 export KEELSON_TEST_SKIPS=/run/keelson-vm.skips
 : >"$KEELSON_TEST_SKIPS"
+
+# Answers between pods of one bridge pass the packet filter as on any node.
+modprobe br_netfilter
 
 cases() { "$here/vm" --ignored --test-threads=1 "$@"; }
 
@@ -19,6 +24,15 @@ done_now() {
     systemctl poweroff
     exit
 }
+
+# Whoever ends up here again without having asked for it fell over among the cases.
+if [ -e "$begun" ]; then
+    echo "vm: the machine fell over among the cases"
+    systemctl poweroff
+    exit
+fi
+touch "$begun"
+sync
 
 only=$(cat "$here/only")
 if [ -n "$only" ]; then
@@ -32,6 +46,7 @@ if [ ! -e "$booted" ]; then
     cases reboot::first
     sed 's/^/skipped: /' "$KEELSON_TEST_SKIPS"
     touch "$booted"
+    rm "$begun"
     sync
     systemctl reboot
 else

@@ -5,7 +5,7 @@ use keelson_api::yaml;
 use keelson_netlink::Cidr;
 use serde_json::Value;
 
-use super::fields::KubeProxyConfiguration;
+use super::fields::{IpvsMode, KubeProxyConfiguration};
 use crate::backend::ipvs::SCHEDULERS;
 
 const API_VERSION: &str = "kubeproxy.config.k8s.io/v1alpha1";
@@ -102,19 +102,6 @@ pub fn validate(config: &KubeProxyConfiguration) -> Vec<(&'static str, String)> 
         "mode",
         format!("{mode:?} is no mode: use nftables, iptables or ipvs"),
     );
-    let scheduler = config.ipvs.scheduler.as_str();
-    check(
-        scheduler.is_empty() || SCHEDULERS.contains(&scheduler),
-        "ipvs.scheduler",
-        format!(
-            "{scheduler:?} is no scheduler: use {}",
-            SCHEDULERS.join(", ")
-        ),
-    );
-    for cidr in &config.ipvs.exclude_cidrs {
-        let right = cidr.parse::<Cidr>().is_ok();
-        check(right, "ipvs.excludeCIDRs", format!("{cidr:?} is no CIDR"));
-    }
     let local = config.detect_local_mode.as_str();
     check(
         matches!(
@@ -174,6 +161,21 @@ pub fn validate(config: &KubeProxyConfiguration) -> Vec<(&'static str, String)> 
         "bindAddress",
         format!("{:?} is no address", config.bind_address),
     );
+    wrong.extend(wrong_of_ipvs(&config.ipvs));
+    wrong
+}
+
+fn wrong_of_ipvs(ipvs: &IpvsMode) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
+    let scheduler = ipvs.scheduler.as_str();
+    if !scheduler.is_empty() && !SCHEDULERS.contains(&scheduler) {
+        let known = SCHEDULERS.join(", ");
+        let message = format!("{scheduler:?} is no scheduler: use {known}");
+        wrong.push(("ipvs.scheduler", message));
+    }
+    let cidrs = ipvs.exclude_cidrs.iter();
+    let strange = cidrs.filter(|text| text.parse::<Cidr>().is_err());
+    wrong.extend(strange.map(|text| ("ipvs.excludeCIDRs", format!("{text:?} is no CIDR"))));
     wrong
 }
 
@@ -286,7 +288,8 @@ mod tests {
     fn problems_name_path_and_line() {
         for (fields, path, line) in [
             ("mdoe: nftables\n", "mdoe", 3),
-            ("mode: ipvs\n", "mode", 3),
+            ("mode: userspace\n", "mode", 3),
+            ("ipvs:\n  scheduler: fair\n", "ipvs.scheduler", 4),
             (
                 "mode: nftables\nnftables:\n  masqueradeBits: 3\n",
                 "nftables.masqueradeBits",
