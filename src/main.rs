@@ -22,6 +22,9 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("portmap", plugin),
     ("up", front_door),
     ("down", front_door),
+    ("join", front_door),
+    ("token", front_door),
+    ("certs", front_door),
     ("status", front_door),
     ("why", front_door),
     ("image", front_door),
@@ -31,14 +34,7 @@ const PROGRAMS: &[(&str, Program)] = &[
 ];
 
 /// Programs of the finished system that this build does not hold.
-const NOT_YET: &[&str] = &[
-    "cloud-controller-manager",
-    "csi-hostpath",
-    "csi-nfs",
-    "join",
-    "token",
-    "certs",
-];
+const NOT_YET: &[&str] = &["cloud-controller-manager", "csi-hostpath", "csi-nfs"];
 
 const HELP: &str = include_str!("help.txt");
 

@@ -5,7 +5,7 @@ use keelson_client::kubeconfig::{Config, KubeconfigError};
 use keelson_client::request::{DeleteOptions, ListOptions, Patch, Selection, WriteOptions};
 use keelson_client::{Client, Error, Resource};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -110,6 +110,15 @@ impl Node {
         self.ready().is_some_and(|one| one.status == "True")
     }
 
+    /// What it has too little of for new pods: `DiskPressure: ...`; empty where it has enough.
+    #[must_use]
+    pub fn pressure(&self) -> String {
+        let pressing = |one: &&Condition| one.kind.ends_with("Pressure") && one.status == "True";
+        let all = self.status.conditions.iter().filter(pressing);
+        let all = all.map(|one| format!("{}: {}", one.kind, one.message));
+        all.collect::<Vec<_>>().join(", ")
+    }
+
     /// Why they cannot.
     #[must_use]
     pub fn waits_for(&self) -> String {
@@ -157,30 +166,6 @@ pub async fn apply(client: &Client, kind: &Resource, object: Value) -> Result<Va
         ..WriteOptions::default()
     };
     client.patch(&path, &Patch::Apply(object), &options).await
-}
-
-const BINDINGS: Resource = Resource::fixed(
-    "rbac.authorization.k8s.io",
-    "v1",
-    "clusterrolebindings",
-    "ClusterRoleBinding",
-    false,
-);
-
-/// Lets every node read what a proxy reads, so that a worker needs no second identity for it.
-///
-/// # Errors
-/// When the server does not answer or refuses it.
-pub async fn let_nodes_proxy(client: &Client) -> Result<(), Error> {
-    let group = "rbac.authorization.k8s.io";
-    let binding = json!({
-        "apiVersion": BINDINGS.api_version(),
-        "kind": BINDINGS.kind,
-        "metadata": { "name": "keelson:node-proxier" },
-        "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": "system:node-proxier" },
-        "subjects": [{ "apiGroup": group, "kind": "Group", "name": "system:nodes" }],
-    });
-    apply(client, &BINDINGS, binding).await.map(drop)
 }
 
 const PODS: Resource = Resource::fixed("", "v1", "pods", "Pod", true);
@@ -250,6 +235,7 @@ pub async fn delete_pod(client: &Client, name: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_pod_that_is_going_answers_no_more() {
@@ -277,5 +263,10 @@ mod tests {
         };
         check(&conditions("False"), false, "m");
         check(&conditions("True"), true, "m");
+        let full = r#"{"status":{"conditions":[
+            {"type":"MemoryPressure","status":"False","message":"enough"},
+            {"type":"DiskPressure","status":"True","message":"kubelet has disk pressure"}]}}"#;
+        let full: Node = serde_json::from_str(full).unwrap();
+        assert_eq!(full.pressure(), "DiskPressure: kubelet has disk pressure");
     }
 }

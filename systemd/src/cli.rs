@@ -3,9 +3,12 @@
 use crate::cluster::{Cluster, Range, Role};
 use crate::configuration::Network;
 use crate::down::ForgetNetwork;
+use crate::join::hash::CaHash;
+use crate::join::{Invitation, Target};
 use crate::layout::Layout;
 use crate::plan::Wishes;
-use crate::{daemon, down, image, status, up, why};
+use crate::token::Token;
+use crate::{certs, daemon, down, image, join, status, token, up, why};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use keelson_cri::values::CgroupDriver;
 use std::ffi::OsString;
@@ -25,6 +28,14 @@ struct Cli {
 enum Command {
     /// Make this machine a cluster of one node, or with --standalone a node alone
     Up(Up),
+    /// Make this machine a node of a cluster elsewhere
+    Join(Join),
+    /// Tokens by which machines join the cluster
+    #[command(subcommand)]
+    Token(token::command::Command),
+    /// Certificates: how long they are good, and new ones
+    #[command(subcommand)]
+    Certs(certs::Command),
     /// Stop them and take everything away that they made
     Down(Down),
     /// What runs, and what each pod waits for
@@ -59,17 +70,40 @@ struct Up {
     /// Only find out whether this machine can be a node
     #[arg(long)]
     check: bool,
+    #[command(flatten)]
+    runtime: Runtime,
+    /// The pods' IPv4 range, on a node without a control plane
+    #[arg(long, value_name = "CIDR", default_value_t = Network::default().subnet)]
+    subnet: String,
+    #[command(flatten)]
+    cluster: ClusterFlags,
+}
+
+/// What runs containers.
+#[derive(Args)]
+struct Runtime {
     /// The folder of a containerd >= 2 and its shim
     #[arg(long, value_name = "DIR")]
     containerd: Option<PathBuf>,
     /// Who makes cgroups: systemd where it runs the node, else cgroupfs
     #[arg(long, value_name = "DRIVER")]
     cgroup_driver: Option<Driver>,
-    /// The pods' IPv4 range, on a node without a control plane
-    #[arg(long, value_name = "CIDR", default_value_t = Network::default().subnet)]
-    subnet: String,
-    #[command(flatten)]
-    cluster: ClusterFlags,
+}
+
+impl Runtime {
+    fn options(self, layout: Layout, wishes: Wishes, cluster: Option<Cluster>) -> up::Options {
+        up::Options {
+            cgroup_driver: match self.cgroup_driver {
+                Some(driver) => driver.into(),
+                None => up::usual_cgroup_driver(&layout),
+            },
+            layout,
+            wishes,
+            containerd: self.containerd.map(absolute),
+            network: up::network_here(),
+            cluster,
+        }
+    }
 }
 
 /// What identifies a cluster, by kubeadm's names. What is not given is as it was, or as usual.
@@ -129,6 +163,33 @@ fn here(address: Option<IpAddr>, name: Option<&String>) -> Result<(IpAddr, Strin
         return Err("this machine has no name: give one with --node-name".to_owned());
     }
     Ok((address, name))
+}
+
+/// How this machine joins. The digest is called as kubeadm calls it too.
+#[derive(Args)]
+struct Join {
+    /// The API server, as ADDRESS:6443
+    server: Target,
+    /// The token, from `keelson token create`
+    #[arg(long, value_name = "TOKEN")]
+    token: Token,
+    /// The digest of the cluster's authority, as that prints it
+    #[arg(
+        long,
+        value_name = "sha256:HEX",
+        alias = "discovery-token-ca-cert-hash"
+    )]
+    ca_hash: CaHash,
+    /// The node's name, instead of the host's
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+    /// The address that others reach this machine at
+    #[arg(long, value_name = "IP", alias = "node-ip")]
+    apiserver_advertise_address: Option<IpAddr>,
+    #[command(flatten)]
+    runtime: Runtime,
+    #[command(flatten)]
+    root: Root,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -203,6 +264,11 @@ pub fn main(name: &str, args: &[OsString], forget: ForgetNetwork) -> ExitCode {
 async fn run(command: Command, forget: ForgetNetwork) -> ExitCode {
     report(match command {
         Command::Up(up) => go_up(up).await,
+        Command::Join(join) => go_join(join).await,
+        Command::Token(token) => token::command::run(token)
+            .await
+            .map_err(|error| error.to_string()),
+        Command::Certs(certs) => certs::run(certs).map_err(|error| error.to_string()),
         Command::Down(down) => down::down(&layout(&down.root), down.purge, forget).await,
         Command::Status(status) => status::status(&layout(&status.root))
             .await
@@ -222,29 +288,41 @@ async fn go_up(args: Up) -> Result<(), String> {
     } else {
         Some(args.cluster.cluster(&layout)?)
     };
-    let options = up::Options {
-        cgroup_driver: match args.cgroup_driver {
-            Some(driver) => driver.into(),
-            None => up::usual_cgroup_driver(&layout),
-        },
-        layout,
-        wishes: Wishes {
-            manifests: args.manifests.map(absolute),
-            demo: args.demo,
-            cluster: cluster.is_some(),
-        },
-        containerd: args.containerd.map(absolute),
-        network: Network {
-            subnet: args.subnet,
-            ..up::network_here()
-        },
-        cluster,
+    let is_worker = cluster.as_ref().is_some_and(|one| !one.has_control_plane());
+    let wishes = Wishes {
+        manifests: args.manifests.map(absolute),
+        demo: args.demo && !is_worker,
+        cluster: cluster.is_some(),
+        worker: is_worker,
     };
+    let mut options = args.runtime.options(layout, wishes, cluster);
+    options.network.subnet = args.subnet;
     if args.check {
         up::check(&options)
     } else {
         up::up(&options).await.map_err(|e| e.to_string())
     }
+}
+
+async fn go_join(args: Join) -> Result<(), String> {
+    let layout = layout(&args.root);
+    let (address, node) = here(args.apiserver_advertise_address, args.node_name.as_ref())?;
+    let invitation = Invitation {
+        target: args.server,
+        token: args.token,
+        ca: args.ca_hash,
+        node,
+        address,
+    };
+    let cluster = join::introduce(&layout, &invitation).await;
+    let cluster = cluster.map_err(|error| error.to_string())?;
+    let wishes = Wishes {
+        cluster: true,
+        worker: true,
+        ..Wishes::default()
+    };
+    let options = args.runtime.options(layout, wishes, Some(cluster));
+    up::up(&options).await.map_err(|error| error.to_string())
 }
 
 fn layout(root: &Root) -> Layout {

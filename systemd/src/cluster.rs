@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod issue;
 pub mod kubeconfig;
 pub mod static_pods;
+pub mod welcome;
 
 use crate::layout::Layout;
 use serde::{Deserialize, Serialize};

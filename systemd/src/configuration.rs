@@ -111,6 +111,7 @@ pub fn kubelet(
         });
         config["authorization"] = json!({ "mode": "Webhook" });
         config["clusterDomain"] = json!(DOMAIN);
+        config["rotateCertificates"] = json!(true);
     }
     pretty(&config)
 }
@@ -161,9 +162,18 @@ pub fn kubelet_args(layout: &Layout, cluster: Option<&Cluster>) -> Vec<OsString>
             cluster.address.to_string().into(),
         ]
     });
+    // Read while there is no certificate yet, or none that is good.
+    let enrolling = cluster.filter(|cluster| !cluster.has_control_plane());
+    let enrolling = enrolling.into_iter().flat_map(|_| {
+        [
+            "--bootstrap-kubeconfig".into(),
+            layout.bootstrap_kubeconfig().into(),
+        ]
+    });
     std::iter::once("kubelet".into())
         .chain(files)
         .chain(joining)
+        .chain(enrolling)
         .collect()
 }
 

@@ -10,9 +10,9 @@ mod pods;
 mod processes;
 mod services;
 
-use crate::cluster::static_pods;
+use crate::cluster::{Cluster, static_pods};
 use crate::layout::Layout;
-use crate::up::start;
+use crate::up::{kept_cluster, start};
 use crate::{daemon, demo, files, units};
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub async fn down(layout: &Layout, purge: bool, forget: ForgetNetwork) -> Result
     if !rustix::process::geteuid().is_root() {
         return Err("this is not root: only root can stop a node".to_owned());
     }
-    let was_cluster = layout.cluster().exists();
+    let was = kept_cluster(layout);
     let mut kept = Vec::new();
     kept.extend(step("the kubelet", stop(layout, "kubelet")));
     pods::remove_all(layout).await;
@@ -53,12 +53,25 @@ pub async fn down(layout: &Layout, purge: bool, forget: ForgetNetwork) -> Result
             "nothing of it is left{}",
             if purge { "" } else { ", images and logs aside" }
         );
-        if was_cluster {
-            println!("the cluster's objects and certificates are gone for good");
+        if let Some(cluster) = was {
+            println!("{}", farewell(&cluster));
         }
         return Ok(());
     }
     Err(format!("could not remove:\n  {}", kept.join("\n  ")))
+}
+
+/// What became of the cluster.
+fn farewell(cluster: &Cluster) -> String {
+    if cluster.has_control_plane() {
+        return "the cluster's objects and certificates are gone for good".to_owned();
+    }
+    // A node may not delete itself: that is for who may delete nodes.
+    let Cluster { node, .. } = cluster;
+    format!(
+        "the cluster at {} still lists this node: `kubectl delete node {node}` there",
+        cluster.server()
+    )
 }
 
 /// Prints how a step went and hands on what it left.
@@ -159,7 +172,7 @@ fn remove_files(layout: &Layout, purge: bool) -> Vec<String> {
         layout.demo(),
         layout.cluster(),
         layout.store(),
-        layout.kubelet_client(),
+        layout.kubelet_certificates(),
         layout.stamp_of("containerd"),
         layout.stamp_of("kubelet"),
     ];

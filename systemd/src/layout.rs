@@ -157,6 +157,12 @@ impl Layout {
         self.cluster().join(format!("{user}.conf"))
     }
 
+    /// How a machine that joins gets its first certificate: it holds the token.
+    #[must_use]
+    pub fn bootstrap_kubeconfig(&self) -> PathBuf {
+        self.kubeconfig("bootstrap-kubelet")
+    }
+
     /// What this machine's cluster is called and where it is.
     #[must_use]
     pub fn cluster_facts(&self) -> PathBuf {

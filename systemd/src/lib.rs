@@ -1,6 +1,7 @@
 //! Turning a host into a node: preflight, containerd set-up, up and down.
 
 pub mod api;
+pub mod certs;
 pub mod cli;
 pub mod cluster;
 pub mod configuration;
@@ -9,6 +10,7 @@ pub mod demo;
 pub mod down;
 pub mod files;
 pub mod image;
+pub mod join;
 pub mod kubelet_socket;
 pub mod layout;
 pub mod notify;
@@ -16,6 +18,7 @@ pub mod plan;
 pub mod pod_table;
 pub mod preflight;
 pub mod status;
+pub mod token;
 pub mod units;
 pub mod up;
 pub mod web;

@@ -12,6 +12,8 @@ pub struct Wishes {
     pub demo: bool,
     /// Whether the machine is to be a whole cluster, and not a node alone.
     pub cluster: bool,
+    /// Whether the control plane of its cluster is elsewhere.
+    pub worker: bool,
 }
 
 /// One step. Each can be repeated and says so when there was nothing to do.
@@ -48,6 +50,8 @@ pub enum Part {
     Image,
     /// Put the control plane's manifests into the folder.
     Manifests,
+    /// Put the proxy's manifest into the folder of a node that has its certificate by now.
+    Proxy,
     /// Wait for the node's addresses and configure the pods' network.
     Network,
     /// Wait until the API server serves and the node is ready.
@@ -72,6 +76,7 @@ impl Step {
             Self::Cluster(Part::Credentials) => "issuing certificates",
             Self::Cluster(Part::Image) => "building the control plane's image",
             Self::Cluster(Part::Manifests) => "placing the control plane's manifests",
+            Self::Cluster(Part::Proxy) => "placing kube-proxy's manifest",
             Self::Cluster(Part::Network) => "waiting for the node's addresses",
             Self::Cluster(Part::Demo) => "waiting for the web servers",
             Self::Cluster(Part::Ready) => "waiting for the control plane and the node",
@@ -87,19 +92,21 @@ pub fn steps(wishes: &Wishes) -> Vec<Step> {
     let demo = |step| wishes.demo.then_some(step);
     let alone = |step| (wishes.demo && !wishes.cluster).then_some(step);
     let cluster = |part| wishes.cluster.then_some(Step::Cluster(part));
+    let here = |part| cluster(part).filter(|_| !wishes.worker);
     [
         Some(Step::Binary),
         Some(Step::Preflight),
         Some(Step::Configuration),
-        cluster(Part::Credentials),
+        here(Part::Credentials),
         Some(Step::Containerd),
         Some(Step::PauseImage),
         cluster(Part::Image),
         demo(Step::DemoImage),
-        cluster(Part::Manifests),
+        here(Part::Manifests),
         alone(Step::DemoManifests),
         Some(Step::Kubelet),
         cluster(Part::Network),
+        cluster(Part::Proxy).filter(|_| wishes.worker),
         cluster(Part::Ready),
         cluster(Part::Demo).filter(|_| wishes.demo),
         alone(Step::Ready),
@@ -145,6 +152,25 @@ mod tests {
         );
         assert!(part(Part::Ready) < part(Part::Demo));
         assert!(!steps.contains(&Step::Ready), "the demo of a node alone");
+    }
+
+    #[test]
+    fn a_worker_has_no_control_plane_and_its_proxy_once_it_is_known() {
+        let steps = steps(&Wishes {
+            cluster: true,
+            worker: true,
+            ..Wishes::default()
+        });
+        let part = |part| steps.iter().position(|one| *one == Step::Cluster(part));
+        assert_eq!(
+            (part(Part::Credentials), part(Part::Manifests)),
+            (None, None)
+        );
+        assert!(
+            part(Part::Network) < part(Part::Proxy),
+            "the proxy shows the node's certificate"
+        );
+        assert!(part(Part::Proxy) < part(Part::Ready));
     }
 
     #[test]

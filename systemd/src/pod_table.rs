@@ -102,8 +102,14 @@ pub fn render(rows: &[Row]) -> String {
     let lines: Vec<_> = std::iter::once(heading)
         .chain(rows.iter().map(cells))
         .collect();
+    columns(&lines)
+}
+
+/// Lines with their cells below each other, two blanks between columns.
+#[must_use]
+pub fn columns<const N: usize>(lines: &[[String; N]]) -> String {
     let mut out = String::new();
-    for line in &lines {
+    for line in lines {
         for (column, cell) in line.iter().enumerate() {
             let width = lines
                 .iter()

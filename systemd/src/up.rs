@@ -190,6 +190,30 @@ pub async fn up(options: &Options) -> Result<(), UpError> {
     ready::report(options).await
 }
 
+/// Issues those certificates of this machine's cluster anew whose names are `wanted`, and has the
+/// programs read them.
+///
+/// # Errors
+/// When one cannot be issued or written.
+pub fn renew(
+    layout: &Layout,
+    cluster: &Cluster,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<(), UpError> {
+    let options = Options {
+        layout: layout.clone(),
+        wishes: Wishes::default(),
+        containerd: None,
+        network: network_here(),
+        cluster: Some(cluster.clone()),
+        cgroup_driver: usual_cgroup_driver(layout),
+    };
+    credentials::forget(layout, wanted)?;
+    credentials::issue(&options, cluster)?;
+    control_plane::place(&options, cluster)?;
+    Ok(())
+}
+
 async fn apply(step: &Step, options: &Options) -> Result<Outcome, UpError> {
     match step {
         Step::Binary => install::binary(&options.layout),
@@ -212,7 +236,7 @@ async fn apply_part(part: Part, options: &Options, cluster: &Cluster) -> Result<
     match part {
         Part::Credentials => credentials::issue(options, cluster),
         Part::Image => control_plane::image(options).await,
-        Part::Manifests => control_plane::place(options, cluster),
+        Part::Manifests | Part::Proxy => control_plane::place(options, cluster),
         Part::Network => pod_network::configure(options, cluster).await,
         Part::Ready => control_plane::wait(options, cluster).await,
         Part::Demo => deployed::run(options, cluster).await,

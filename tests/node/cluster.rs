@@ -5,7 +5,6 @@ use keelson_tests::assert_eventually;
 use keelson_tests::cluster::Cluster;
 use keelson_tests::node::IMAGE;
 use keelson_tests::requires;
-use keelson_tests::scenario::{serve, set};
 use serde_json::{Value, json};
 
 /// A pod of this node that needs no controller.
@@ -120,57 +119,6 @@ fn objects_outlive_the_api_server_and_everything_else_that_is_killed() {
         "b"
     );
     assert_eq!(id(&cluster.object(&["pod", "lasting"])), before);
-}
-
-#[test]
-#[ignore = "needs root: make test"]
-fn a_second_machine_runs_pods_and_serves_what_others_run() {
-    let mut cluster = with_account();
-    cluster.add();
-    cluster.kubectl(&[
-        "wait",
-        "nodes",
-        "--all",
-        "--for=condition=Ready",
-        "--timeout=60s",
-    ]);
-    let ranges = cluster.kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].spec.podCIDR}"]);
-    assert_eq!(ranges, "10.244.0.0/24 10.244.1.0/24");
-    let served = set(
-        pod("served", "machine-2", &serve("from the second")),
-        "/spec/hostNetwork",
-        &json!(true),
-    );
-    cluster.apply(&set(
-        served,
-        "/metadata/labels",
-        &json!({ "app": "served" }),
-    ));
-    cluster.kubectl(&[
-        "wait",
-        "pod/served",
-        "--for=condition=Ready",
-        "--timeout=60s",
-    ]);
-    cluster.kubectl(&["expose", "pod", "served", "--port=80"]);
-    let ip = cluster.kubectl(&[
-        "get",
-        "service",
-        "served",
-        "-o",
-        "jsonpath={.spec.clusterIP}",
-    ]);
-    let url = format!("http://{ip}/");
-    for machine in &cluster.machines {
-        assert_eventually!(
-            60,
-            machine.curl(&[&url]) == Ok("from the second\n".to_owned()),
-            "{:?}",
-            machine.curl(&[&url])
-        );
-    }
-    let said = cluster.kubectl(&["exec", "served", "--", "echo", "hello"]);
-    assert_eq!(said, "hello\n");
 }
 
 #[test]

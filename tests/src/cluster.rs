@@ -4,16 +4,9 @@
 use crate::namespace::Namespace;
 use crate::node::Node;
 use crate::requires;
-use keelson_bootstrap::cluster::credentials::{Authority, credentials};
-use keelson_bootstrap::cluster::issue::{Pair, Signer};
-use keelson_bootstrap::cluster::kubeconfig::{Proof, kubeconfig};
-use keelson_bootstrap::cluster::{Cluster as Facts, Role};
-use keelson_bootstrap::layout::Layout;
 use serde_json::Value;
-use std::fs;
 use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A switch that machines are plugged into.
 pub struct Lan {
@@ -115,63 +108,69 @@ impl Cluster {
         }
     }
 
-    /// Adds a machine, `machine-N`, whose certificate the first one's authority issued. Its image
-    /// of test pods is there too.
+    /// Adds a machine, `machine-N`, which joins by a token. Its image of test pods is there too.
     ///
     /// # Panics
-    /// When it does not come up; the message holds what it printed.
+    /// When it does not join; the message holds what it printed.
     pub fn add(&mut self) -> &Node {
+        self.admit(self.plug_next())
+    }
+
+    /// Has a machine join.
+    ///
+    /// # Panics
+    /// When it does not; the message holds what it printed, and what the signer said.
+    pub fn admit(&mut self, machine: Node) -> &Node {
+        let output = machine.join(&self.invitation());
+        assert!(
+            output.status.success(),
+            "keelson join:\n{}{}{}\n{}\n{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+            machine.logs(),
+            self.object(&["csr"]),
+            self.try_kubectl(&[
+                "logs",
+                "-n",
+                "kube-system",
+                "kube-controller-manager-machine-1"
+            ])
+            .unwrap_or_else(|said| said)
+        );
+        machine.have_test_image();
+        self.machines.push(machine);
+        self.machines.last().expect("just pushed")
+    }
+
+    /// A machine that could join, `machine-N`, and runs nothing yet.
+    ///
+    /// # Panics
+    /// Without root.
+    #[must_use]
+    pub fn plug_next(&self) -> Node {
         let number = u8::try_from(self.machines.len() + 1).expect("a handful of machines");
         let name = format!("machine-{number}");
         let node = Node::prepare_for(&["--node-name", &name]);
         self.lan.plug(node.namespace(), number);
-        self.give_identity(&node.layout, &name, number);
-        node.start_prepared();
-        self.machines.push(node);
-        self.machines.last().expect("just pushed")
+        // The kubelet's drop-ins are the administrator's: joining writes nothing there.
+        node.configure(&serde_json::json!({}));
+        node
     }
 
-    /// What a machine has once it has joined.
-    fn give_identity(&self, layout: &Layout, name: &str, number: u8) {
-        let first = &self.first().layout;
-        let read = |file: &str| fs::read_to_string(first.pki().join(file)).expect("the authority");
-        let (certificate, key) = (read("ca.crt"), read("ca.key"));
-        let authority = Pair { certificate, key };
-        let kept = fs::read(first.cluster_facts()).expect("the cluster's facts");
-        let kept: Facts = serde_json::from_slice(&kept).expect("the cluster's facts");
-        let facts = Facts {
-            role: Role::Worker {
-                server: kept.server(),
-            },
-            node: name.to_owned(),
-            address: address(number).into(),
-            ..kept
-        };
-        let wanted = credentials(&facts)
-            .into_iter()
-            .find(|one| one.name == "kubelet")
-            .expect("a kubelet's");
-        let signer = Signer::new(Authority::Cluster, &authority).expect("the authority");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let pair = signer.issue(&wanted, now.expect("it is later than 1970").as_secs());
-        let pair = pair.expect("a certificate");
-        let pem = layout.kubelet_client();
-        let config = kubeconfig(
-            &facts.server(),
-            &authority.certificate,
-            &wanted.user,
-            Proof::File(&pem),
-        );
-        let facts = serde_json::to_string(&facts).expect("facts");
-        for (path, text) in [
-            (layout.pki().join("ca.crt"), authority.certificate),
-            (layout.kubeconfig("kubelet"), config),
-            (pem.clone(), pair.certificate + &pair.key),
-            (layout.cluster_facts(), facts),
-        ] {
-            fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
-            fs::write(&path, text).expect("a file of the joined node");
-        }
+    /// What follows `keelson` in the command by which a machine joins, with a new token.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn invitation(&self) -> Vec<String> {
+        let output = self
+            .first()
+            .keelson(&["token", "create", "--print-join-command"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        let failed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}{failed}");
+        let words = said.split_whitespace().skip(1);
+        words.map(str::to_owned).collect()
     }
 
     /// The machine with the control plane.
@@ -226,7 +225,14 @@ impl Cluster {
         serde_json::from_str(&said.unwrap_or_default()).unwrap_or_default()
     }
 
-    fn kubectl_with(&self, args: &[&str], input: &str) -> Result<String, String> {
+    /// The same as [`Self::try_kubectl`], which reads `input`.
+    ///
+    /// # Errors
+    /// What it says when it fails.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn kubectl_with(&self, args: &[&str], input: &str) -> Result<String, String> {
         let first = self.first();
         let mut command = Command::new(requires::kubectl());
         command

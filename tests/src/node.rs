@@ -64,6 +64,27 @@ impl Node {
             self.configure(&json!({}));
         }
         self.up();
+        self.have_test_image();
+    }
+
+    /// Joins the cluster that `invitation` is of, which is what follows `keelson` in the command;
+    /// whatever comes of it.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn join(&self, invitation: &[String]) -> Output {
+        let bin = requires::containerd();
+        let more = ["--containerd", bin.to_str().expect("a plain path")];
+        let words = invitation.iter().chain(&self.wishes).map(String::as_str);
+        self.keelson(&words.chain(more).collect::<Vec<_>>())
+    }
+
+    /// Has the image that test pods run.
+    ///
+    /// # Panics
+    /// When containerd does not take it.
+    pub fn have_test_image(&self) {
         self.import_test_image(self.folder.path());
     }
 

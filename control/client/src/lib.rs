@@ -9,6 +9,7 @@
 //! - [`review`] and [`site`]: who a caller is and what they may do, as the cluster says, and HTTPS
 //!   for a program's health and figures behind that.
 //! - [`allocator`] and [`footprint`]: programs that wait stay small.
+//! - [`validity`]: how long a certificate is good.
 //!
 //! The crate knows no kind of object: its users bring types with the fields that they read.
 
@@ -31,6 +32,7 @@ pub mod review;
 pub mod runner;
 pub mod site;
 pub mod transport;
+pub mod validity;
 pub mod watch;
 
 pub use cache::{Change, Key, Object, Store};

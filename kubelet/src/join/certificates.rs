@@ -1,12 +1,11 @@
 //! The node's certificates in a cluster: the first one by a bootstrap token, the next ones before
 //! they end, for the client and for the server on port 10250.
 //!
-//! What is asked for is in [`enrol`], files are [`pem_store`]'s, times [`validity`]'s (pure).
+//! What is asked for is in [`enrol`], files are [`pem_store`]'s.
 
 pub mod enrol;
 pub mod keeper;
 pub mod pem_store;
-pub mod validity;
 
 use std::fs;
 use std::io;
@@ -20,12 +19,12 @@ use jiff::Timestamp;
 use keelson_client::Client;
 use keelson_client::backoff::{Backoff, Jitter};
 use keelson_client::kubeconfig::{Config as Access, KubeconfigError, Pem, Server};
+use keelson_client::validity::Validity;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use enrol::{Wish, enrol};
 use pem_store::{PemStore, StoreError};
-use validity::Validity;
 
 use crate::config::Config;
 use crate::serve::tls::TlsFiles;

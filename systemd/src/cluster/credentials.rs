@@ -91,11 +91,23 @@ impl Credential {
             Usage::Server { names, addresses } => {
                 let addresses = addresses.iter().map(IpAddr::to_string);
                 let all: Vec<_> = names.iter().cloned().chain(addresses).collect();
-                format!("server {}", all.join(","))
+                format!("server with authority {}", all.join(","))
             }
         };
         let group = self.group.unwrap_or_default();
         format!("{}:{group} {usage} {server}", self.user)
+    }
+}
+
+impl Credential {
+    /// What is shown with it: a server's ends with its authority's certificate, so that a machine
+    /// which joins can compare that with a digest.
+    #[must_use]
+    pub fn chain(&self, certificate: &str, authority: &str) -> String {
+        match self.usage {
+            Usage::Client => certificate.to_owned(),
+            Usage::Server { .. } => format!("{certificate}{authority}"),
+        }
     }
 }
 

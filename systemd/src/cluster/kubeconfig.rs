@@ -40,6 +40,24 @@ pub fn kubeconfig(server: &str, ca: &str, user: &str, proof: Proof<'_>) -> Strin
     format!("{config:#}\n")
 }
 
+/// A kubeconfig without a user: where the cluster is, and who vouches for it.
+#[must_use]
+pub fn anonymous(server: &str, ca: &str) -> String {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{
+            "name": "",
+            "cluster": { "server": server, "certificate-authority-data": STANDARD.encode(ca) },
+        }],
+        "contexts": null,
+        "users": null,
+        "current-context": "",
+        "preferences": {},
+    });
+    format!("{config:#}\n")
+}
+
 /// The name of the cluster in our kubeconfigs.
 const CLUSTER: &str = "keelson";
 

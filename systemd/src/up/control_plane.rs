@@ -59,17 +59,22 @@ pub(super) fn place(options: &Options, cluster: &Cluster) -> Result<Outcome, UpE
 
 /// A worker's proxy shows the kubelet's certificate: the control plane lets nodes read services.
 fn share_identity(layout: &Layout, cluster: &Cluster) -> Result<(), UpError> {
-    let path = layout.pki().join("ca.crt");
-    let ca = std::fs::read_to_string(&path).map_err(|source| FileError {
-        act: "read",
-        path,
-        source,
-    })?;
+    let ca = authority(layout)?;
     let user = format!("system:node:{}", cluster.node);
     let pem = layout.kubelet_client();
     let text = kubeconfig(&cluster.server(), &ca, &user, Proof::File(&pem));
     put(&layout.kubeconfig("kube-proxy"), text.as_bytes(), 0o600)?;
     Ok(())
+}
+
+/// The certificate of the cluster's authority.
+fn authority(layout: &Layout) -> Result<String, FileError> {
+    let path = layout.pki().join("ca.crt");
+    std::fs::read_to_string(&path).map_err(|source| FileError {
+        act: "read",
+        path,
+        source,
+    })
 }
 
 /// Waits until every part runs what it should run, the API server serves and the node is ready.
@@ -98,7 +103,9 @@ pub(super) async fn wait(options: &Options, cluster: &Cluster) -> Result<Outcome
         waited = true;
     }
     if cluster.has_control_plane() {
-        api::let_nodes_proxy(&client).await?;
+        crate::join::invite(&client, cluster, &authority(layout)?).await?;
+    } else {
+        crate::join::forget_token(layout)?;
     }
     images::remove_other_control_planes(layout, &image).await;
     Ok(Outcome::changed(waited))

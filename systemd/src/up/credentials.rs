@@ -20,10 +20,6 @@ const PUBLIC: u32 = 0o644;
 /// Has all of them.
 pub(super) fn issue(options: &Options, cluster: &Cluster) -> Result<Outcome, UpError> {
     let layout = &options.layout;
-    if !cluster.has_control_plane() {
-        // A worker's were issued elsewhere when it joined.
-        return Ok(Outcome::There);
-    }
     make_folder(&layout.pki())?;
     make_folder(&layout.kubelet_certificates())?;
     let now = now();
@@ -50,9 +46,20 @@ pub(super) fn issue(options: &Options, cluster: &Cluster) -> Result<Outcome, UpE
             changed = true;
         }
     }
-    let text = serde_json::to_string_pretty(&ledger).unwrap_or_default();
-    put(&layout.issued(), text.as_bytes(), SECRET)?;
+    keep(layout, &ledger)?;
     Ok(Outcome::changed(changed))
+}
+
+/// Has some certificates count as never issued.
+pub(super) fn forget(layout: &Layout, wanted: &dyn Fn(&str) -> bool) -> Result<(), FileError> {
+    let mut ledger = ledger(layout);
+    ledger.0.retain(|name, _| !wanted(name));
+    keep(layout, &ledger)
+}
+
+fn keep(layout: &Layout, ledger: &Ledger) -> Result<(), FileError> {
+    let text = serde_json::to_string_pretty(ledger).unwrap_or_default();
+    put(&layout.issued(), text.as_bytes(), SECRET).map(drop)
 }
 
 /// What was issued until now. A ledger that cannot be read counts as empty: all is issued anew.
@@ -139,7 +146,8 @@ impl<'a> Files<'a> {
             Place::Pair => {
                 let (certificate, key) = pair_files(self.layout, self.name);
                 put(&key, pair.key.as_bytes(), SECRET)?;
-                put(&certificate, pair.certificate.as_bytes(), PUBLIC)?;
+                let chain = one.chain(&pair.certificate, ca);
+                put(&certificate, chain.as_bytes(), PUBLIC)?;
             }
             Place::Config | Place::LocalConfig => {
                 let proof = Proof::Inline {

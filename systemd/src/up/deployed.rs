@@ -45,15 +45,27 @@ async fn until_all_answer(
         if start.elapsed() > PATIENCE {
             return Err(UpError::NoControlPlane {
                 seconds: PATIENCE.as_secs(),
-                why: format!(
-                    "{} of {REPLICAS} web servers of deployment {DEPLOYMENT} are ready, or their service does not answer: `kubectl get pods,events` says more",
-                    ready.len()
-                ),
+                why: what_waits(client, cluster, ready.len()).await,
             });
         }
         sleep(STEP).await;
         waited = true;
     }
+}
+
+/// Too few web servers: a node that takes no pods in says so itself.
+async fn what_waits(client: &Client, cluster: &Cluster, ready: usize) -> String {
+    let node = api::node(client, &cluster.node).await.unwrap_or_default();
+    let pressure = match node.pressure() {
+        none if none.is_empty() => none,
+        what => format!(
+            ". Node {} takes no new pods, {what}: free some (`df -h /var/lib` where it is the disk)",
+            cluster.node
+        ),
+    };
+    format!(
+        "{ready} of {REPLICAS} web servers of deployment {DEPLOYMENT} are ready, or their service does not answer: `kubectl get pods,events` says more{pressure}"
+    )
 }
 
 async fn ready_pods(client: &Client) -> Result<Vec<Answering>, keelson_client::Error> {

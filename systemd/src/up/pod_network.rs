@@ -21,8 +21,14 @@ pub(super) async fn configure(options: &Options, cluster: &Cluster) -> Result<Ou
     let layout = &options.layout;
     let start = Instant::now();
     let network = loop {
-        // On a node that only just joins, the kubeconfig comes with the kubelet's first certificate.
-        let why = match api::client(&cluster.observer(layout)) {
+        let observer = cluster.observer(layout);
+        let why = match api::client(&observer) {
+            // On a node that only just joins, it comes with the kubelet's first certificate.
+            Err(_) if !observer.exists() => format!(
+                "the node has no certificate yet: `kubectl get csr` at {} shows its requests, and {} what the kubelet says",
+                cluster.server(),
+                layout.log_of("kubelet").display()
+            ),
             Ok(client) => match api::node(&client, &cluster.node).await {
                 Ok(node) => match network(&node.spec.pod_ranges()) {
                     Some(network) => break network,
@@ -35,9 +41,12 @@ pub(super) async fn configure(options: &Options, cluster: &Cluster) -> Result<Ou
         if start.elapsed() > PATIENCE {
             return Err(UpError::NoControlPlane {
                 seconds: PATIENCE.as_secs(),
-                why: super::control_plane::what_waits(layout, cluster)
-                    .await
-                    .unwrap_or(why),
+                why: match observer.exists() {
+                    true => super::control_plane::what_waits(layout, cluster)
+                        .await
+                        .unwrap_or(why),
+                    false => why,
+                },
             });
         }
         sleep(STEP).await;

@@ -61,7 +61,9 @@ pub(super) async fn report(options: &Options) -> Result<(), UpError> {
         if options.wishes.demo {
             super::deployed::show(options, cluster).await?;
         }
-        println!("{}\n", crate::status::cluster(layout).await);
+        if cluster.has_control_plane() {
+            println!("{}\n", crate::status::cluster(layout).await);
+        }
     }
     print!("{}", advice(options));
     Ok(())
@@ -83,11 +85,18 @@ fn advice(options: &Options) -> String {
     let keelson = options.layout.binary();
     let keelson = keelson.display();
     let manifests = super::configure::manifests(options);
-    let cluster = match options.cluster {
-        Some(_) => format!(
-            "  export KUBECONFIG={}\n  kubectl get nodes,pods -A\n",
+    let cluster = match &options.cluster {
+        Some(cluster) if cluster.has_control_plane() => format!(
+            "  export KUBECONFIG={}\n  kubectl get nodes,pods -A\n  {keelson} token create --print-join-command    what another machine joins by\n",
             options.layout.kubeconfig("admin").display()
         ),
+        Some(cluster) => {
+            return format!(
+                "node {} is part of the cluster at {}; try next:\n  {keelson} status\n  make down                             and the machine is as it was\n",
+                cluster.node,
+                cluster.server()
+            );
+        }
         None => String::new(),
     };
     format!(

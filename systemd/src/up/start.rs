@@ -2,6 +2,7 @@
 //! machine's own, as daemons otherwise. One that runs with what it should run with is left alone.
 
 use super::{Options, Outcome, PATIENCE, UpError};
+use crate::cluster::Cluster;
 use crate::configuration;
 use crate::daemon::{self, Daemon};
 use crate::kubelet_socket::ask;
@@ -133,7 +134,17 @@ pub(super) async fn kubelet(options: &Options) -> Result<Outcome, UpError> {
         args,
     };
     let outcome = have_running(layout, "kubelet", &daemon)?;
-    serves(layout, "kubelet", async || kubelet_answers(layout).await).await?;
+    let enrols = || {
+        options
+            .cluster
+            .as_ref()
+            .is_some_and(|one| enrols(layout, one))
+    };
+    serves(layout, "kubelet", async || match enrols() {
+        true => Ok(()),
+        false => kubelet_answers(layout).await,
+    })
+    .await?;
     Ok(outcome)
 }
 
@@ -188,6 +199,14 @@ async fn containerd_answers(layout: &Layout) -> Result<(), NotYet> {
         Some(problem @ Problem::NoAnswer(_)) => Err(NotYet::Wait(problem.to_string())),
         Some(problem) => Err(NotYet::Never(problem.to_string())),
     }
+}
+
+/// A kubelet that asks for its first certificate answers nobody yet; how long that takes is up to
+/// the cluster.
+fn enrols(layout: &Layout, cluster: &Cluster) -> bool {
+    !cluster.has_control_plane()
+        && !cluster.observer(layout).exists()
+        && is_running(layout, "kubelet")
 }
 
 async fn kubelet_answers(layout: &Layout) -> Result<(), NotYet> {

@@ -3,16 +3,36 @@
 
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Notes, Operation, Request, View, fields};
-use crate::auth::MASTERS;
 use crate::auth::authorize::What;
+use crate::auth::{MASTERS, User};
 use crate::der::{ORGANIZATION, subject_of_request};
 use crate::failure::Outcome;
 
-const GROUP: &str = "certificates.k8s.io";
-const REQUESTS: &str = "certificatesigningrequests";
+pub(crate) const GROUP: &str = "certificates.k8s.io";
+pub(crate) const REQUESTS: &str = "certificatesigningrequests";
+
+/// Writes into a new request who asks: approvers go by it, so nobody says it but the server.
+pub(crate) fn sign_in(user: &User, request: &mut Value) {
+    let Some(spec) = request.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for field in ["username", "uid", "groups", "extra"] {
+        spec.remove(field);
+    }
+    spec.insert("username".to_owned(), json!(user.name));
+    if !user.uid.is_empty() {
+        spec.insert("uid".to_owned(), json!(user.uid));
+    }
+    if !user.groups.is_empty() {
+        spec.insert("groups".to_owned(), json!(user.groups));
+    }
+    if !user.extra.is_empty() {
+        spec.insert("extra".to_owned(), json!(user.extra));
+    }
+}
 
 /// Whether somebody may do this for the signer, by its name or by its domain.
 pub(crate) fn may(request: &Request<'_>, verb: &str, signer: &str, view: &dyn View) -> bool {
@@ -125,12 +145,10 @@ pub(crate) fn attest(
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
-    use serde_json::json;
 
     use super::*;
     use crate::admit::Validate;
     use crate::admit::tests::{World, request};
-    use crate::auth::User;
     use crate::failure::Failure;
 
     fn ask(
@@ -149,6 +167,24 @@ mod tests {
         let request = request(operation, GROUP, resource, &user, old);
         plugin(&request, new, world, &mut Notes::default())
             .map_err(|f: Failure| f.message().to_owned())
+    }
+
+    #[test]
+    fn nobody_asks_in_the_name_of_another() {
+        let mut request = json!({"spec": {"signerName": "a.io/b", "username": "system:node:x",
+            "groups": ["system:nodes"], "uid": "1", "extra": {"a": ["b"]}}});
+        sign_in(&User::known("jane", ["team".to_owned()]), &mut request);
+        let spec = &request["spec"];
+        assert_eq!(
+            (&spec["username"], &spec["signerName"]),
+            (&json!("jane"), &json!("a.io/b"))
+        );
+        let groups: Vec<_> = fields::texts(&request, "/spec/groups").collect();
+        assert!(
+            groups.contains(&"team") && !groups.contains(&"system:nodes"),
+            "{groups:?}"
+        );
+        assert!(spec["uid"].is_null() && spec["extra"].is_null(), "{spec}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::Value;
 
 use crate::admission::{self, Action, Ask};
+use crate::admit::certificates;
 use crate::allocate;
 use crate::api::Api;
 use crate::failure::{Failure, Outcome};
@@ -144,6 +145,9 @@ fn prepare(call: &Call, options: &WriteOptions, object: &mut Value) -> Outcome<(
         namespace: Some(call.namespace()).filter(|namespace| !namespace.is_empty()),
     };
     write::prepare_create(&call.kind, object, &birth);
+    if call.kind.group == certificates::GROUP && call.kind.plural == certificates::REQUESTS {
+        certificates::sign_in(&call.user, object);
+    }
     if !options.applied {
         *object = edit::owned(call, options, None, object.take());
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::BACKOFF;
 use super::enrol::{Wish, enrol};
 use super::pem_store::PemStore;
-use super::validity::Validity;
+use keelson_client::validity::Validity;
 
 /// The longest sleep in one go: a clock that is set forward is noticed.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -58,12 +58,13 @@ impl Keeper {
         let mut jitter = Jitter::seeded();
         let mut failures = 0;
         let mut random = jitter.fraction();
+        let mut since = Timestamp::MIN;
         loop {
             let now = Timestamp::now();
             let validity = self.store.validity();
             self.tell(validity, now);
             let signed = validity.filter(|_| !self.store.holds_makeshift());
-            let wait = signed.and_then(|validity| wait(validity, random, now));
+            let wait = signed.and_then(|validity| wait(validity.since(since), random, now));
             if let Some(wait) = wait {
                 sleep(wait).await;
                 continue;
@@ -71,6 +72,7 @@ impl Keeper {
             match self.renew().await {
                 Ok(()) => {
                     (failures, random) = (0, jitter.fraction());
+                    since = Timestamp::now();
                     self.client.reconnect();
                 }
                 Err(error) => {

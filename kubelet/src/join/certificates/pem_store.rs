@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::validity::Validity;
+use keelson_client::validity::Validity;
 
 /// Marks the file of a pair that nobody signed.
 const MAKESHIFT: &str = "makeshift";

@@ -45,6 +45,16 @@ impl Validity {
         })
     }
 
+    /// The part of it from a time on: signers date certificates back by minutes, which of a short
+    /// life is most, and the next one must not be due before the first was used.
+    #[must_use]
+    pub fn since(self, time: Timestamp) -> Self {
+        Self {
+            from: self.from.max(time).min(self.until),
+            until: self.until,
+        }
+    }
+
     /// When to ask for the next one: with a third to a tenth of its life left, as a number between
     /// 0 and 1 decides.
     #[must_use]
@@ -122,6 +132,20 @@ mod tests {
         for bytes in [&b""[..], b"\x30", b"\x30\x03abc", &whole[..60], &[0x30; 40]] {
             assert_eq!(Validity::of(bytes), None);
         }
+    }
+
+    #[test]
+    fn a_short_life_counts_from_when_it_was_got() {
+        let got = at("2026-01-01T00:05:00Z");
+        let backdated = Validity {
+            from: at("2026-01-01T00:00:00Z"),
+            until: at("2026-01-01T00:06:00Z"),
+        };
+        assert!(backdated.rotation(0.0) < got);
+        let rotation = backdated.since(got).rotation(0.0);
+        assert_eq!(rotation, at("2026-01-01T00:05:42Z"));
+        assert_eq!(backdated.since(Timestamp::MIN), backdated);
+        assert_eq!(backdated.since(Timestamp::MAX).from, backdated.until);
     }
 
     #[test]
