@@ -1,5 +1,5 @@
-//! One store per kind for the whole program: the first controller that asks for a kind starts its
-//! reflector. Must not know what controllers do.
+//! One store per kind (or part of it) for the whole program: the first controller that asks for it
+//! starts its reflector. Must not know what controllers do.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -7,13 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use keelson_client::cache::{Key, Reflector, Store, reflect};
-use keelson_client::{ApiPath, Client, Resource};
+use keelson_client::{Client, Resource};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::kinds::Kind;
+use crate::kinds::{Kind, Scope};
 use crate::ledger::Written;
 
 /// What the ledger asks of a store.
@@ -42,7 +42,7 @@ impl<K: Kind> Watched for Store<K> {
 /// The stores, for whoever only asks whether something was seen. Clones see the same ones.
 #[derive(Clone, Default)]
 pub struct Sight {
-    stores: Arc<RwLock<HashMap<Resource, Box<dyn Watched>>>>,
+    stores: Arc<RwLock<HashMap<Resource, Vec<Box<dyn Watched>>>>>,
 }
 
 impl fmt::Debug for Sight {
@@ -54,20 +54,23 @@ impl fmt::Debug for Sight {
 impl Sight {
     /// Adds a store.
     pub fn add<K: Kind>(&self, store: Store<K>) {
-        self.stores.write().insert(K::RESOURCE, Box::new(store));
+        let mut stores = self.stores.write();
+        stores.entry(K::RESOURCE).or_default().push(Box::new(store));
     }
 
-    /// Whether the stores show what was written. A kind that nobody watches is always seen.
+    /// Whether the stores show what was written. A kind that nobody watches is always seen. Of a
+    /// kind that is watched in several parts one has to have come far enough: which of them shows
+    /// the object isn't known here, and the others may be far behind.
     #[must_use]
     pub fn is_seen(&self, written: &Written) -> bool {
         let stores = self.stores.read();
         match written {
             Written::Version { resource, version } => stores
                 .get(resource)
-                .is_none_or(|store| store.version() >= *version),
+                .is_none_or(|parts| parts.iter().any(|store| store.version() >= *version)),
             Written::Deleted { resource, key, uid } => stores
                 .get(resource)
-                .is_none_or(|store| !store.stays(key, uid)),
+                .is_none_or(|parts| !parts.iter().any(|store| store.stays(key, uid))),
         }
     }
 
@@ -75,15 +78,17 @@ impl Sight {
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let stores = self.stores.read();
-        let missing = stores.iter().filter(|(_, store)| !store.is_synced());
+        let missing = stores
+            .iter()
+            .filter(|(_, parts)| parts.iter().any(|store| !store.is_synced()));
         missing.map(|(resource, _)| resource.to_string()).collect()
     }
 }
 
 /// All stores and the reflectors that fill them.
 pub struct Caches {
-    client: Client,
-    stores: HashMap<TypeId, Box<dyn Any + Send>>,
+    pub(crate) client: Client,
+    stores: HashMap<(TypeId, Scope), Box<dyn Any + Send>>,
     sight: Sight,
     tasks: JoinSet<()>,
     changes: watch::Sender<u64>,
@@ -112,21 +117,25 @@ impl Caches {
         }
     }
 
-    /// The store of a kind.
-    pub fn of<K: Kind>(&mut self) -> Store<K> {
-        let known = self.stores.get(&TypeId::of::<K>());
+    /// The store of those objects of a kind that the scope says.
+    pub fn of<K: Kind>(&mut self, scope: Scope) -> Store<K> {
+        let known = self.stores.get(&(TypeId::of::<K>(), scope));
         if let Some(store) = known.and_then(|store| store.downcast_ref::<Store<K>>()) {
             return store.clone();
         }
         let (store, writer) = Store::new(K::all_indexes());
-        let reflector = Reflector::new(self.client.clone(), watched::<K>()).fields(K::FIELDS);
+        let path = match scope.namespace {
+            "" => K::RESOURCE.all(),
+            namespace => K::RESOURCE.within(namespace),
+        };
+        let reflector = Reflector::new(self.client.clone(), path).fields(scope.fields);
         let task = reflect(reflector, writer, self.stop.clone());
         self.tasks.spawn(task);
         let changes = self.changes.clone();
         store.listen(move |_| changes.send_modify(|count| *count += 1));
         self.sight.add(store.clone());
         self.stores
-            .insert(TypeId::of::<K>(), Box::new(store.clone()));
+            .insert((TypeId::of::<K>(), scope), Box::new(store.clone()));
         store
     }
 
@@ -145,12 +154,5 @@ impl Caches {
     /// Waits for the reflectors to end; they do when the token is cancelled.
     pub async fn ended(mut self) {
         while self.tasks.join_next().await.is_some() {}
-    }
-}
-
-fn watched<K: Kind>() -> ApiPath {
-    match K::NAMESPACE {
-        "" => K::RESOURCE.all(),
-        namespace => K::RESOURCE.within(namespace),
     }
 }

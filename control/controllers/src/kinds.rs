@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub mod certificate_request;
 pub mod cluster_role;
 pub mod condition;
+pub mod config_map;
 pub mod controller_revision;
 pub mod cron_job;
 pub mod daemon_set;
@@ -27,7 +28,7 @@ pub mod persistent_volume;
 pub mod persistent_volume_claim;
 pub mod pod;
 pub mod replica_set;
-pub mod root_ca_map;
+pub mod secret;
 pub mod service;
 pub mod service_account;
 pub mod stateful_set;
@@ -37,6 +38,7 @@ pub mod template;
 pub use certificate_request::CertificateRequest;
 pub use cluster_role::ClusterRole;
 pub use condition::Condition;
+pub use config_map::ConfigMap;
 pub use controller_revision::ControllerRevision;
 pub use cron_job::CronJob;
 pub use daemon_set::DaemonSet;
@@ -53,7 +55,7 @@ pub use persistent_volume::PersistentVolume;
 pub use persistent_volume_claim::PersistentVolumeClaim;
 pub use pod::Pod;
 pub use replica_set::{ReplicaSet, ReplicationController};
-pub use root_ca_map::RootCaMap;
+pub use secret::Secret;
 pub use service::Service;
 pub use service_account::ServiceAccount;
 pub use stateful_set::StatefulSet;
@@ -73,16 +75,30 @@ pub const NAMESPACE: &str = "namespace";
 /// The annotation in which kubectl keeps what was applied. Nobody reads it here, and it is large.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Which objects of a kind are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scope {
+    /// The one namespace; empty for all.
+    pub namespace: &'static str,
+    /// A field selector; empty for all.
+    pub fields: &'static str,
+}
+
+impl Scope {
+    /// All objects.
+    pub const ALL: Self = Self {
+        namespace: "",
+        fields: "",
+    };
+}
+
 /// A kind that is watched.
 pub trait Kind: Object + std::fmt::Debug {
     /// How paths name it.
     const RESOURCE: Resource;
 
-    /// The one namespace that is watched; empty for all.
-    const NAMESPACE: &str = "";
-
-    /// A field selector for those that are watched; empty for all.
-    const FIELDS: &str = "";
+    /// Which objects are watched, where nothing else is said.
+    const SCOPE: Scope = Scope::ALL;
 
     /// Its metadata.
     fn meta(&self) -> &Meta;
@@ -110,9 +126,9 @@ macro_rules! kind {
         $crate::kinds::kind!($type, $resource, Vec::new());
     };
     ($type:ty, $resource:expr, $indexes:expr) => {
-        $crate::kinds::kind!($type, $resource, $indexes, "", "");
+        $crate::kinds::kind!($type, $resource, $indexes, $crate::kinds::Scope::ALL);
     };
-    ($type:ty, $resource:expr, $indexes:expr, $namespace:expr, $fields:expr) => {
+    ($type:ty, $resource:expr, $indexes:expr, $scope:expr) => {
         impl keelson_client::Object for $type {
             fn namespace(&self) -> &str {
                 &self.metadata.namespace
@@ -126,8 +142,7 @@ macro_rules! kind {
         }
         impl $crate::kinds::Kind for $type {
             const RESOURCE: keelson_client::Resource = $resource;
-            const NAMESPACE: &str = $namespace;
-            const FIELDS: &str = $fields;
+            const SCOPE: $crate::kinds::Scope = $scope;
             fn meta(&self) -> &$crate::kinds::Meta {
                 &self.metadata
             }

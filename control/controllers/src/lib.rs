@@ -33,6 +33,7 @@
 //! objects, a call of `reconcile` and the plan compared are a test.
 
 pub mod accounts;
+pub mod bootstrap_token;
 pub mod caches;
 pub mod certificate;
 pub mod claim;
@@ -73,6 +74,7 @@ pub mod taint_eviction;
 #[cfg(test)]
 mod tests;
 pub mod time_zones;
+pub mod ttl;
 pub mod ttl_after_finished;
 pub mod volume_binder;
 pub mod volume_protection;

@@ -2,7 +2,7 @@
 
 use crate::controller::Registration;
 use crate::{
-    certificate, cluster_role_aggregation, disruption, endpoint_slice, endpoints,
+    bootstrap_token, certificate, cluster_role_aggregation, disruption, endpoint_slice, endpoints,
     garbage_collector, namespace, node_ipam, node_lifecycle, pod_gc, replica_set,
     root_ca_publisher, service_account, taint_eviction,
 };
@@ -35,6 +35,9 @@ pub const CONTROLLERS: &[Registration] = &[
     crate::volume_binder::REGISTRATION,
     crate::volume_protection::REGISTRATION,
     crate::claim_protection::REGISTRATION,
+    bootstrap_token::sign::REGISTRATION,
+    bootstrap_token::clean::REGISTRATION,
+    crate::ttl::REGISTRATION,
 ];
 
 /// Why a choice of controllers is none.
@@ -53,7 +56,6 @@ pub enum ChoiceError {
 /// Upstream's controllers which this build lacks. They may be named, and are then not run.
 const ABSENT: &[&str] = &[
     "attachdetach",
-    "bootstrap-signer-controller",
     "cloud-node-lifecycle-controller",
     "device-taint-eviction-controller",
     "endpointslice-mirroring-controller",
@@ -73,8 +75,6 @@ const ABSENT: &[&str] = &[
     "serviceaccount-token-controller",
     "storage-version-migrator-controller",
     "storageversion-garbage-collector-controller",
-    "token-cleaner-controller",
-    "ttl-controller",
     "validatingadmissionpolicy-status-controller",
     "volumeattributesclass-protection-controller",
 ];
@@ -182,7 +182,10 @@ mod tests {
             assert_eq!(lacking(CONTROLLERS, &choice), expected, "{choice:?}");
         };
         check(&["job-controller", "job"], &[]);
-        check(&["ttl-controller", "-x-controller"], &["ttl-controller"]);
+        check(
+            &["service-lb-controller", "-x-controller"],
+            &["service-lb-controller"],
+        );
         check(&["*"], ABSENT);
         assert!(
             ABSENT

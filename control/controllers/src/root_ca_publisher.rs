@@ -7,8 +7,8 @@ use keelson_client::{Client, Store};
 use serde_json::{Value, json};
 
 use crate::controller::{Act, ActError, Acting, Registration, Work};
-use crate::kinds::root_ca_map::NAME;
-use crate::kinds::{Kind as _, Labels, Namespace, RootCaMap};
+use crate::kinds::config_map::{ROOT_CA, ROOT_CA_NAME as NAME};
+use crate::kinds::{ConfigMap, Kind as _, Labels, Namespace};
 use crate::material;
 use crate::wiring::Wiring;
 
@@ -28,7 +28,7 @@ pub const REGISTRATION: Registration = Registration {
     at_once: 1,
     build: |wiring: &mut Wiring<'_>| {
         let ca = material::root_ca(wiring.options)?;
-        let maps = wiring.watch(|change: &Change<RootCaMap>, keys| {
+        let maps = wiring.watch_part(ROOT_CA, |change: &Change<ConfigMap>, keys| {
             keys.push(Key::new("", &change.latest().metadata.namespace));
         });
         Some(Work::act(Publisher {
@@ -45,7 +45,7 @@ pub const REGISTRATION: Registration = Registration {
 struct Publisher {
     client: Client,
     namespaces: Store<Namespace>,
-    maps: Store<RootCaMap>,
+    maps: Store<ConfigMap>,
     ca: String,
 }
 
@@ -67,11 +67,11 @@ impl Publisher {
         };
         let written = match map {
             None => {
-                let maps = RootCaMap::RESOURCE.within(namespace);
+                let maps = ConfigMap::RESOURCE.within(namespace);
                 self.client.create::<_, Value>(&maps, &wanted).await
             }
             Some(_) => {
-                let map = RootCaMap::RESOURCE.named(namespace, NAME);
+                let map = ConfigMap::RESOURCE.named(namespace, NAME);
                 self.client.update::<_, Value>(&map, &wanted).await
             }
         };
@@ -86,10 +86,10 @@ impl Publisher {
 }
 
 /// What the map should be, unless it is that already.
-fn wanted(namespace: &str, map: Option<&RootCaMap>, ca: &str) -> Option<Value> {
+fn wanted(namespace: &str, map: Option<&ConfigMap>, ca: &str) -> Option<Value> {
     let data = Labels::from([(FIELD.to_owned(), ca.to_owned())]);
     let right =
-        |map: &RootCaMap| map.data == data && map.metadata.annotations.contains_key(DESCRIPTION);
+        |map: &ConfigMap| map.data == data && map.metadata.annotations.contains_key(DESCRIPTION);
     if map.is_some_and(right) {
         return None;
     }
@@ -115,12 +115,12 @@ mod tests {
 
     use super::wanted;
     use crate::given;
-    use crate::kinds::RootCaMap;
+    use crate::kinds::ConfigMap;
 
     #[test]
     fn the_map_is_made_and_repaired() {
         let data = |map: Option<Value>| {
-            let map: Option<RootCaMap> = map.map(given::read);
+            let map: Option<ConfigMap> = map.map(given::read);
             let wanted = wanted("a", map.as_ref(), "PEM")?;
             Some((
                 wanted["data"].clone(),

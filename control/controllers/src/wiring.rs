@@ -15,7 +15,7 @@ use tracing::error;
 
 use crate::accounts::Account;
 use crate::caches::Caches;
-use crate::kinds::Kind;
+use crate::kinds::{Kind, Scope};
 use crate::options::Options;
 
 type Synced = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -49,9 +49,20 @@ impl std::fmt::Debug for Wiring<'_> {
 }
 
 impl Wiring<'_> {
+    /// The way to the server as the program itself, which may read what caches hold.
+    #[must_use]
+    pub fn program(&self) -> Client {
+        self.caches.client.clone()
+    }
+
     /// A kind that is only read. Work begins when its first list is complete.
     pub fn read<K: Kind>(&mut self) -> Store<K> {
-        let store = self.caches.of::<K>();
+        self.read_part(K::SCOPE)
+    }
+
+    /// A part of a kind that is only read.
+    pub fn read_part<K: Kind>(&mut self, scope: Scope) -> Store<K> {
+        let store = self.caches.of::<K>(scope);
         let waits = store.clone();
         self.synced
             .push(Box::pin(async move { waits.synced().await }));
@@ -64,7 +75,16 @@ impl Wiring<'_> {
         &mut self,
         keys: impl Fn(&Change<K>, &mut Vec<Key>) + Send + Sync + 'static,
     ) -> Store<K> {
-        let store = self.read::<K>();
+        self.watch_part(K::SCOPE, keys)
+    }
+
+    /// The same for a part of a kind.
+    pub fn watch_part<K: Kind>(
+        &mut self,
+        scope: Scope,
+        keys: impl Fn(&Change<K>, &mut Vec<Key>) + Send + Sync + 'static,
+    ) -> Store<K> {
+        let store = self.read_part::<K>(scope);
         let (queue, name, stop) = (self.queue.clone(), self.name, self.stop.clone());
         store.listen(move |change| {
             if stop.is_cancelled() {

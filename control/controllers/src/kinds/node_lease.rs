@@ -31,6 +31,8 @@ kind!(
     NodeLease,
     Resource::fixed("coordination.k8s.io", "v1", "leases", "Lease", true),
     Vec::new(),
-    NAMESPACE,
-    ""
+    super::Scope {
+        namespace: NAMESPACE,
+        fields: "",
+    }
 );
