@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub(crate) use keelson_api::fields;
 use serde_json::Value;
 
 use crate::auth::User;
@@ -16,7 +17,6 @@ use settings::Settings;
 
 pub(crate) mod certificates;
 pub(crate) mod default_class;
-pub(crate) mod fields;
 pub(crate) mod limit_ranger;
 pub(crate) mod namespace_lifecycle;
 pub(crate) mod node_restriction;

@@ -91,14 +91,15 @@ impl Accounts {
         })
     }
 
-    /// The account of this name, and the task that keeps its token fresh.
+    /// The account of this name (the program itself if it is empty), and the task that keeps its token fresh.
     pub fn account(
         &self,
         name: &'static str,
         stop: &CancellationToken,
     ) -> (Account, impl Future<Output = ()> + Send + use<>) {
         let bearer = Bearer::default();
-        let client = self.nobody.as_ref().map(|nobody| nobody.acting_as(&bearer));
+        let apart = self.nobody.as_ref().filter(|_| !name.is_empty());
+        let client = apart.map(|nobody| nobody.acting_as(&bearer));
         let (told, ready) = watch::channel(client.is_none());
         let apart = client.is_some();
         let (asked, stop) = (self.client.clone(), stop.clone());

@@ -39,10 +39,13 @@ impl<K: Kind> Watched for Store<K> {
     }
 }
 
+/// The stores of one kind: of all of it, or of parts.
+type Parts = Vec<Box<dyn Watched>>;
+
 /// The stores, for whoever only asks whether something was seen. Clones see the same ones.
 #[derive(Clone, Default)]
 pub struct Sight {
-    stores: Arc<RwLock<HashMap<Resource, Vec<Box<dyn Watched>>>>>,
+    stores: Arc<RwLock<HashMap<Resource, Parts>>>,
 }
 
 impl fmt::Debug for Sight {

@@ -200,7 +200,8 @@ pub struct Registration {
     pub name: &'static str,
     /// The name it had before 1.28, which is still understood.
     pub alias: &'static str,
-    /// The service account it acts as in `kube-system`, which upstream's roles are bound to.
+    /// The service account it acts as in `kube-system`, which upstream's roles are bound to; empty
+    /// for the program itself.
     pub account: &'static str,
     /// Whether `*` includes it.
     pub by_default: bool,

@@ -8,9 +8,9 @@ use keelson_client::Store;
 use keelson_client::cache::{Change, Key};
 use serde_json::{Value, json};
 
-use crate::controller::{Input, Plan, Reconcile, Registration, Work};
-use crate::kinds::endpoint_slice::{Endpoint, SERVICE, SERVICE_NAME};
-use crate::kinds::{EndpointSlice, Kind as _, Labels, Namespace, Node, Pod, Service};
+use crate::controller::{About, Input, Plan, Reconcile, Registration, Work};
+use crate::kinds::endpoint_slice::{Endpoint, Port, SERVICE, SERVICE_NAME};
+use crate::kinds::{EndpointSlice, Kind as _, Labels, Namespace, Node, Object as _, Pod, Service};
 use crate::wiring::Wiring;
 use crate::write::{Write, managed_by};
 
@@ -18,10 +18,12 @@ pub mod endpoints_of;
 pub mod hints;
 pub mod pack;
 pub mod selecting;
+pub mod zones;
 
 use endpoints_of::{Family, ZONE};
 use hints::Preference;
 use pack::Group;
+use zones::Part;
 
 /// The label that says who keeps a slice, and what it says for ours.
 pub const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
@@ -43,6 +45,11 @@ pub const REGISTRATION: Registration = Registration {
         let pods = selecting::wake_by_pods(wiring, services.clone());
         let (known, queue) = (pods.clone(), services.clone());
         let nodes = wiring.watch(move |change: &Change<Node>, keys| {
+            if zones::share_of(change.previous()) != zones::share_of(change.current()) {
+                let all = queue.all().into_iter();
+                let sharing = all.filter(|service| zones::is_asked_for(service));
+                keys.extend(sharing.map(|service| service.key()));
+            }
             if is_moved(change) {
                 let node = &change.latest().metadata.name;
                 for pod in known.by_index(crate::kinds::pod::NODE, node) {
@@ -164,28 +171,94 @@ impl Slicer {
             plan.write(Write::delete(&**slice));
         }
         let existing: Vec<&EndpointSlice> = existing.into_iter().map(|slice| &**slice).collect();
-        let mut packing = pack::pack(&existing, wanted.groups, self.limit);
-        let preference = Preference::of(service);
-        let labels = labels(service);
-        for at in packing.keep {
-            let slice = existing[at];
-            let mut endpoints = slice.endpoints.clone();
-            if preference.apply(&mut endpoints) || slice.metadata.labels != labels {
-                packing.update.insert(at, (slice.ports.clone(), endpoints));
-            }
+        let packing = pack::pack(&existing, wanted.groups, self.limit);
+        let (labels, gone) = (labels(service), packing.delete.clone());
+        let mut slices = Self::slices_of(packing, &existing, &labels);
+        self.hint(plan, service, family, &existing, &mut slices);
+        for Slice { at, ports, part } in slices.into_iter().filter(|slice| slice.part.touched) {
+            let group = (ports, part.endpoints);
+            plan.write(match at {
+                Some(at) => changed(existing[at], &labels, &group),
+                None => made(service, &labels, family, &group),
+            });
         }
-        for (at, (ports, mut endpoints)) in packing.update {
-            preference.apply(&mut endpoints);
-            plan.write(changed(existing[at], &labels, &(ports, endpoints)));
-        }
-        for (ports, mut endpoints) in packing.create {
-            preference.apply(&mut endpoints);
-            plan.write(made(service, &labels, family, &(ports, endpoints)));
-        }
-        for at in packing.delete {
+        for at in gone {
             plan.write(Write::delete(existing[at]));
         }
     }
+
+    /// What slices should hold, hints apart: first those that are there, in their order.
+    fn slices_of(
+        packing: pack::Packing,
+        existing: &[&EndpointSlice],
+        labels: &Labels,
+    ) -> Vec<Slice> {
+        let kept = packing.keep.into_iter().map(|at| {
+            let slice = existing[at];
+            let touched = slice.metadata.labels != *labels;
+            (at, touched, (slice.ports.clone(), slice.endpoints.clone()))
+        });
+        let updated = packing.update.into_iter();
+        let mut there: Vec<_> = kept
+            .chain(updated.map(|(at, group)| (at, true, group)))
+            .collect();
+        there.sort_by_key(|(at, ..)| *at);
+        let there = there
+            .into_iter()
+            .map(|(at, touched, group)| (Some(at), touched, group));
+        let new = packing.create.into_iter().map(|group| (None, true, group));
+        let slices = there
+            .chain(new)
+            .map(|(at, touched, (ports, endpoints))| Slice {
+                at,
+                ports,
+                part: Part { endpoints, touched },
+            });
+        slices.collect()
+    }
+
+    fn hint(
+        &self,
+        plan: &mut Plan,
+        service: &Service,
+        family: Family,
+        existing: &[&EndpointSlice],
+        slices: &mut [Slice],
+    ) {
+        if !zones::is_asked_for(service) {
+            let preference = Preference::of(service);
+            for Slice { part, .. } in slices {
+                part.touched |= preference.apply(&mut part.endpoints);
+            }
+            return;
+        }
+        let processors = zones::processors(&self.nodes.all());
+        let mut parts: Vec<&mut Part> = slices.iter_mut().map(|slice| &mut slice.part).collect();
+        let assigned = zones::assign(processors.as_ref(), &mut parts);
+        let mut before = existing.iter().flat_map(|slice| &slice.endpoints);
+        let had_hints = before.any(|endpoint| endpoint.hints.is_some());
+        let (about, name) = (About::of(service), family.name());
+        match assigned {
+            Ok(()) if had_hints || !parts.iter().any(|part| part.touched) => {}
+            Ok(()) => {
+                let message = format!("Endpoints are shared out to zones, addressType: {name}");
+                plan.tell(about, "TopologyAwareHintsEnabled", message);
+            }
+            Err(why) if parts.iter().any(|part| part.touched) => {
+                let message = format!("{why}, addressType: {name}");
+                plan.warn(about, "TopologyAwareHintsDisabled", message);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// A slice as it should be.
+struct Slice {
+    /// Its place among those that are there.
+    at: Option<usize>,
+    ports: Vec<Port>,
+    part: Part,
 }
 
 fn is_owned(slice: &EndpointSlice, service: &Service) -> bool {

@@ -27,6 +27,14 @@ fn text(path: &Path, flag: &str) -> Option<String> {
     }
 }
 
+/// The key that signs tokens of service accounts, as PEM. `None`, which is told if it was named,
+/// where there is none.
+#[must_use]
+pub fn account_key(options: &Options) -> Option<String> {
+    let path = options.service_account_private_key_file.as_deref()?;
+    text(path, "--service-account-private-key-file")
+}
+
 /// Certificate and key that sign what is requested, as PEM. `None`, which is told if they were
 /// named, where there are none.
 #[must_use]

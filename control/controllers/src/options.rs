@@ -112,6 +112,9 @@ pub struct Options {
     /// The key that signs tokens of service accounts.
     #[arg(long, value_name = "FILE")]
     pub service_account_private_key_file: Option<PathBuf>,
+    /// How long a token in a Secret, made in old times, is kept after its last use.
+    #[arg(long, default_value = "8760h", value_parser = duration, value_name = "DURATION")]
+    pub legacy_service_account_token_clean_up_period: Duration,
     /// How long a node may be silent before it counts as lost.
     #[arg(long, default_value = "50s", value_parser = duration, value_name = "DURATION")]
     pub node_monitor_grace_period: Duration,

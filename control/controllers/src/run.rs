@@ -146,7 +146,11 @@ async fn control(
         running.spawn(fresh);
         let name = registration.name;
         let recorded = account.client.clone();
-        let (recorder, sink) = Recorder::new(recorded, registration.account, "", stop.clone());
+        let source = match registration.account {
+            "" => name,
+            account => account,
+        };
+        let (recorder, sink) = Recorder::new(recorded, source, "", stop.clone());
         running.spawn(sink);
         let queue = Queue::<Key>::new(name, limits());
         board.add(queue.clone(), recorder.clone());

@@ -6,14 +6,12 @@
 use std::collections::BTreeSet;
 
 use keelson_api::quantity::Quantity;
+use keelson_api::quota::{self as rules, Subject, amounts};
 use keelson_api::resources::Amounts;
 use serde_json::Value;
 
 use super::{Operation, Request, View, fields};
 use crate::failure::Outcome;
-
-mod scope;
-mod usage;
 
 /// How often a write is planned anew after somebody else has changed a quota.
 pub(crate) const ATTEMPTS: usize = 3;
@@ -61,12 +59,11 @@ pub(crate) fn is_counted(request: &Request<'_>) -> bool {
     }
 }
 
-/// Amounts by name.
-fn amounts(quota: &Value, path: &str) -> Amounts {
-    let pairs = fields::text_map(quota, path).into_iter();
-    pairs
-        .filter_map(|(name, text)| Some((name, Quantity::parse(&text).ok()?)))
-        .collect()
+fn subject<'a>(request: &Request<'a>) -> Subject<'a> {
+    Subject {
+        group: request.group,
+        resource: request.resource,
+    }
 }
 
 /// Whether the quota counts such an object; refuses objects that do not say what it counts.
@@ -75,12 +72,12 @@ fn applies(request: &Request<'_>, object: &Value, quota: &Value) -> Outcome<bool
     let counted: Vec<&str> = hard
         .keys()
         .map(String::as_str)
-        .filter(|name| usage::counts(request, name))
+        .filter(|name| rules::counts(subject(request), name))
         .collect();
-    if counted.is_empty() || !scope::matches(request, object, quota) {
+    if counted.is_empty() || !rules::matches(subject(request), object, quota) {
         return Ok(false);
     }
-    if let Some(missing) = usage::missing(request, object, &counted) {
+    if let Some(missing) = rules::missing(subject(request), object, &counted) {
         let why = format!("failed quota: {}: {missing}", fields::name(quota));
         return Err(request.forbid(object, &why));
     }
@@ -98,7 +95,7 @@ fn applies(request: &Request<'_>, object: &Value, quota: &Value) -> Outcome<bool
 
 /// What the object uses beyond what it used before.
 fn difference(request: &Request<'_>, object: &Value) -> Outcome<Amounts> {
-    let mut wanted = usage::of(request, object);
+    let mut wanted = rules::of(subject(request), object);
     let negative: Vec<&str> = wanted
         .iter()
         .filter(|(_, a)| a.signum() < 0)
@@ -112,7 +109,7 @@ fn difference(request: &Request<'_>, object: &Value) -> Outcome<Amounts> {
         return Err(request.forbid(object, &why));
     }
     if request.operation == Operation::Update {
-        for (name, before) in usage::of(request, request.old) {
+        for (name, before) in rules::of(subject(request), request.old) {
             if let Some(amount) = wanted.get_mut(&name) {
                 *amount -= before;
             }

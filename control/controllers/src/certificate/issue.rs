@@ -113,7 +113,7 @@ impl Authority {
     pub fn read(certificate: &str, key: &str) -> Result<Self, AuthorityError> {
         let der = block(certificate, "CERTIFICATE").ok_or(AuthorityError::Certificate)?;
         let (subject, until, public, key_id) = outline(&der).ok_or(AuthorityError::Certificate)?;
-        let key = read_key(key)?;
+        let key = read_key(key).map_err(AuthorityError::Key)?;
         if bits_of_key(&public) != Some(key.der_bytes()) {
             return Err(AuthorityError::Pair);
         }
@@ -295,7 +295,10 @@ fn signature_algorithm(key: &KeyPair) -> Vec<u8> {
 }
 
 /// Reads a key as PEM: PKCS #8, or as RSA and EC keys were written before it.
-fn read_key(pem: &str) -> Result<KeyPair, AuthorityError> {
+///
+/// # Errors
+/// There is none, or it is broken.
+pub fn read_key(pem: &str) -> Result<KeyPair, String> {
     let number = der::element(INTEGER, &[&[0]]);
     let wrapped = |algorithm: Vec<u8>, key: Vec<u8>| {
         der::element(
@@ -322,11 +325,9 @@ fn read_key(pem: &str) -> Result<KeyPair, AuthorityError> {
         };
         wrapped(of(&[EC_KEY, curve], &[]), key)
     } else {
-        return Err(AuthorityError::Key(
-            "there is no PRIVATE KEY in it".to_owned(),
-        ));
+        return Err("there is no PRIVATE KEY in it".to_owned());
     };
-    KeyPair::try_from(key).map_err(|error| AuthorityError::Key(error.to_string()))
+    KeyPair::try_from(key).map_err(|error| error.to_string())
 }
 
 /// Whether whoever made a request has its key.

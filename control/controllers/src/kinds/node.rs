@@ -41,4 +41,14 @@ pub struct NodeSpec {
 pub struct NodeStatus {
     /// `status.conditions`.
     pub conditions: Vec<Condition>,
+    /// `status.allocatable`.
+    pub allocatable: Allocatable,
+}
+
+/// What pods may use in all.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Allocatable {
+    /// Processors.
+    pub cpu: Box<str>,
 }

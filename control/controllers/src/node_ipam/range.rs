@@ -74,6 +74,21 @@ impl Range {
             .map_or(u128::MAX, |size| self.first + (size - 1))
     }
 
+    /// The range of one address.
+    ///
+    /// # Errors
+    /// The text is no address.
+    pub fn of_address(text: &str) -> Result<Self, RangeError> {
+        let length = if text.contains(':') { 128 } else { 32 };
+        Self::read(&format!("{text}/{length}"))
+    }
+
+    /// Whether another range is all in this one.
+    #[must_use]
+    pub fn holds(self, other: Self) -> bool {
+        self.is_v4 == other.is_v4 && self.first <= other.first && other.last() <= self.last()
+    }
+
     /// Whether two ranges share addresses.
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {

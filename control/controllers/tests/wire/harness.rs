@@ -32,11 +32,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How a hollow pod ends: `Succeeded` or `Failed`. One without goes on.
 pub const ENDS: &str = "hollow/ends";
 
+/// Uid and name of a pod.
+pub type Born = (Box<str>, Box<str>);
+
 /// A server, an administrator and the folder of their keys.
 pub struct Cluster {
     pub client: Client,
-    /// The uids of all pods that there ever were.
-    pub seen: Arc<Mutex<BTreeSet<Box<str>>>>,
+    /// The uids and names of all pods that there ever were, in the order in which they came.
+    pub seen: Arc<Mutex<Vec<Born>>>,
     folder: TempDir,
     _stop: oneshot::Sender<()>,
 }
@@ -71,6 +74,7 @@ impl Cluster {
             .push(DnType::CommonName, "test-ca");
         let key = KeyPair::generate().unwrap();
         let root = params.self_signed(&key).unwrap();
+        let ca_key = key.serialize_pem();
         let authority = Issuer::new(params, key);
         let write = |name: &str, text: String| {
             let path = folder.path().join(name);
@@ -78,6 +82,7 @@ impl Cluster {
             path.display().to_string()
         };
         let ca = write("ca.crt", root.pem());
+        write("ca.key", ca_key);
         let (certificate, key) = signed(&authority, "kube-apiserver", None);
         let (certificate, key) = (write("server.crt", certificate), write("server.key", key));
         let tokens = write("sa.key", KeyPair::generate().unwrap().serialize_pem());
@@ -122,7 +127,7 @@ impl Cluster {
         config("manager", "system:kube-controller-manager", None);
         let admin = config("admin", "admin", Some("system:masters"));
         let client = Client::new(&Config::from_file(&admin).unwrap(), "test").unwrap();
-        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = Arc::new(Mutex::new(Vec::new()));
         tokio::spawn(hollow(client.clone(), seen.clone()));
         Self {
             client,
@@ -146,6 +151,17 @@ impl Cluster {
             "--use-service-account-credentials".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
         ];
+        for (flag, file) in [
+            ("root-ca-file", "ca.crt"),
+            ("cluster-signing-cert-file", "ca.crt"),
+            ("cluster-signing-key-file", "ca.key"),
+            ("service-account-private-key-file", "sa.key"),
+        ] {
+            args.push(format!(
+                "--{flag}={}",
+                self.folder.path().join(file).display()
+            ));
+        }
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
         let options = Options::try_parse_from(args).unwrap();
         let stop = stop.clone();
@@ -153,10 +169,14 @@ impl Cluster {
     }
 
     pub async fn create(&self, resource: &Resource, object: Value) {
+        self.create_in("default", resource, object).await;
+    }
+
+    pub async fn create_in(&self, namespace: &str, resource: &Resource, object: Value) {
         let mut object = object;
         object["apiVersion"] = json!(resource.api_version());
         object["kind"] = json!(resource.kind);
-        let list = resource.within("default");
+        let list = resource.within(namespace);
         let made = self.client.create::<_, Value>(&list, &object).await;
         made.unwrap_or_else(|error| panic!("{error}: {object:#}"));
     }
@@ -177,6 +197,32 @@ impl Cluster {
                 return object;
             }
             assert!(Instant::now() < end, "{path} is not {what}: {object:#}");
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// An object once it is there and this is true of it.
+    pub async fn once_there(&self, path: &ApiPath, what: &str, is: impl Fn(&Value) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.client.get::<Value>(path).await {
+                Ok(object) if is(&object) => return,
+                Err(error) if !error.is_not_found() => panic!("{error}"),
+                _ => {}
+            }
+            assert!(Instant::now() < end, "{path} is not {what}");
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until an object is gone.
+    pub async fn once_gone(&self, path: &ApiPath) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.client.get::<Value>(path).await {
+                Err(error) if error.is_not_found() => return,
+                left => assert!(Instant::now() < end, "{path} stays: {left:?}"),
+            }
             sleep(LOOK_AGAIN).await;
         }
     }
@@ -209,17 +255,20 @@ impl Cluster {
 }
 
 /// Says of each pod that it runs, or has ended, and removes what is leaving.
-async fn hollow(client: Client, seen: Arc<Mutex<BTreeSet<Box<str>>>>) {
+async fn hollow(client: Client, seen: Arc<Mutex<Vec<Born>>>) {
     let (store, writer) = Store::<Pod>::new(Pod::all_indexes());
     let mut changes: Changes<Pod> = store.changes();
     let reflector = Reflector::new(client.clone(), Pod::RESOURCE.all());
     tokio::spawn(reflect(reflector, writer, CancellationToken::new()));
+    let mut known = BTreeSet::new();
     loop {
         let change = changes.next().await;
         let Some(pod) = change.current() else {
             continue;
         };
-        seen.lock().insert(pod.metadata.uid.clone());
+        let born = (pod.metadata.uid.clone(), pod.metadata.name.clone());
+        seen.lock()
+            .extend(known.insert(born.0.clone()).then_some(born));
         let path = Pod::RESOURCE.named(pod.namespace(), pod.name());
         if pod.metadata.is_leaving() {
             let now = DeleteOptions::now(&pod.metadata.uid);

@@ -8,4 +8,5 @@
 mod harness;
 mod site;
 mod volumes;
+mod keepers;
 mod workloads;

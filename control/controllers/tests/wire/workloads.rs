@@ -69,6 +69,33 @@ async fn a_deployment_is_rolled_out_undone_scaled_and_removed() {
     let sets = cluster.all(&ReplicaSet::RESOURCE).await;
     assert_eq!(sets.len(), 2, "the set of the first revision came back");
 
+    // While it is paused nothing is rolled out.
+    let mut paused = image("two");
+    paused["spec"]["paused"] = json!(true);
+    cluster.patch(&path, paused).await;
+    let rests = |object: &Value| {
+        let conditions = object["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let told = conditions.iter().any(|c| c["reason"] == "DeploymentPaused");
+        told && object["status"]["observedGeneration"] == object["metadata"]["generation"]
+    };
+    let object = cluster.once(&path, "paused", rests).await;
+    assert_eq!(object["metadata"]["annotations"][REVISION], "3");
+    let pods = cluster.all(&Pod::RESOURCE).await;
+    assert!(
+        pods.iter()
+            .all(|pod| pod["spec"]["containers"][0]["image"] == "one")
+    );
+    cluster
+        .patch(&path, json!({"spec": {"paused": null}}))
+        .await;
+    let four = |object: &Value| {
+        is_rolled_out(3)(object) && object["metadata"]["annotations"][REVISION] == "4"
+    };
+    cluster.once(&path, "resumed", four).await;
+
     cluster.patch(&path, json!({"spec": {"replicas": 5}})).await;
     cluster.once(&path, "scaled", is_rolled_out(5)).await;
     let ours = |pods: &[Value]| pods.len() == 5;
@@ -186,6 +213,9 @@ async fn sets_of_pods_with_names_and_on_nodes() {
             && status["updatedReplicas"] == 3
     };
     cluster.once(&path, "updated", updated).await;
+    let born = cluster.seen.lock().clone();
+    let names: Vec<&str> = born.iter().map(|(_, name)| &**name).collect();
+    assert_eq!(names, ["db-0", "db-1", "db-2", "db-2", "db-1", "db-0"]);
     let claims = Resource::fixed(
         "",
         "v1",
@@ -232,22 +262,27 @@ async fn the_next_leader_goes_on_and_makes_nothing_twice() {
     ];
     let stop = CancellationToken::new();
     let first = cluster.manager(&flags, &stop);
-    let sets = ReplicaSet::RESOURCE;
-    let set = json!({"metadata": {"name": "many"}, "spec": {"replicas": 120,
-        "selector": {"matchLabels": {"app": "many"}}, "template": template("many", "one")}});
-    cluster.create(&sets, set).await;
-    let begun = |pods: &[Value]| pods.len() > 5;
+    let path = Deployment::RESOURCE.named("default", "many");
+    cluster
+        .create(&Deployment::RESOURCE, deployment("many", 60))
+        .await;
+    cluster.once(&path, "rolled out", is_rolled_out(60)).await;
+    let image =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}});
+    cluster.patch(&path, image).await;
+    let of_two = |pod: &&Value| pod["spec"]["containers"][0]["image"] == "two";
+    let begun = |pods: &[Value]| pods.iter().filter(of_two).count() > 5;
     cluster
         .all_once(&Pod::RESOURCE, "more than a few", begun)
         .await;
     // It ends without a word, as by SIGKILL: the lease runs out.
     first.abort();
     let second = cluster.manager(&flags, &stop);
-    let full = |object: &Value| object["status"]["availableReplicas"] == 120;
     cluster
-        .once(&sets.named("default", "many"), "complete", full)
+        .once(&path, "rolled out again", is_rolled_out(60))
         .await;
-    assert_eq!(cluster.all(&Pod::RESOURCE).await.len(), 120);
+    let only_two = |pods: &[Value]| pods.len() == 60 && pods.iter().all(|pod| of_two(&pod));
+    cluster.all_once(&Pod::RESOURCE, "of two", only_two).await;
     assert_eq!(cluster.seen.lock().len(), 120, "a pod was made twice");
     stop.cancel();
     second.await.unwrap();

@@ -1,4 +1,4 @@
-//! Reading and changing the fields of objects that are JSON trees. Pure.
+//! Reading and changing the fields of objects that are JSON trees.
 //!
 //! Paths are JSON pointers. What is absent or of another type reads as empty: decoding has refused
 //! such objects long before.
@@ -9,51 +9,59 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Stands for what is not there.
-pub(crate) static NULL: Value = Value::Null;
+pub static NULL: Value = Value::Null;
 
 /// The text at a path, or an empty one.
-pub(crate) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
+#[must_use]
+pub fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     optional_text(object, path).unwrap_or_default()
 }
 
 /// The text at a path.
-pub(crate) fn optional_text<'a>(object: &'a Value, path: &str) -> Option<&'a str> {
+#[must_use]
+pub fn optional_text<'a>(object: &'a Value, path: &str) -> Option<&'a str> {
     object.pointer(path).and_then(Value::as_str)
 }
 
 /// The boolean at a path.
-pub(crate) fn flag(object: &Value, path: &str) -> Option<bool> {
+#[must_use]
+pub fn flag(object: &Value, path: &str) -> Option<bool> {
     object.pointer(path).and_then(Value::as_bool)
 }
 
 /// The whole number at a path.
-pub(crate) fn number(object: &Value, path: &str) -> Option<i64> {
+#[must_use]
+pub fn number(object: &Value, path: &str) -> Option<i64> {
     object.pointer(path).and_then(Value::as_i64)
 }
 
 /// The list at a path, or an empty one.
-pub(crate) fn list<'a>(object: &'a Value, path: &str) -> &'a [Value] {
+#[must_use]
+pub fn list<'a>(object: &'a Value, path: &str) -> &'a [Value] {
     let found = object.pointer(path).and_then(Value::as_array);
     found.map_or(&[], Vec::as_slice)
 }
 
 /// The value at a path, or null.
-pub(crate) fn value<'a>(object: &'a Value, path: &str) -> &'a Value {
+#[must_use]
+pub fn value<'a>(object: &'a Value, path: &str) -> &'a Value {
     object.pointer(path).unwrap_or(&NULL)
 }
 
 /// The map at a path.
-pub(crate) fn map<'a>(object: &'a Value, path: &str) -> Option<&'a Map<String, Value>> {
+#[must_use]
+pub fn map<'a>(object: &'a Value, path: &str) -> Option<&'a Map<String, Value>> {
     object.pointer(path).and_then(Value::as_object)
 }
 
 /// The texts in the list at a path.
-pub(crate) fn texts<'a>(object: &'a Value, path: &str) -> impl Iterator<Item = &'a str> {
+pub fn texts<'a>(object: &'a Value, path: &str) -> impl Iterator<Item = &'a str> {
     list(object, path).iter().filter_map(Value::as_str)
 }
 
 /// The texts in the map at a path.
-pub(crate) fn text_map(object: &Value, path: &str) -> BTreeMap<String, String> {
+#[must_use]
+pub fn text_map(object: &Value, path: &str) -> BTreeMap<String, String> {
     let pairs = map(object, path).into_iter().flatten();
     pairs
         .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
@@ -61,32 +69,38 @@ pub(crate) fn text_map(object: &Value, path: &str) -> BTreeMap<String, String> {
 }
 
 /// The object's labels.
-pub(crate) fn labels(object: &Value) -> BTreeMap<String, String> {
+#[must_use]
+pub fn labels(object: &Value) -> BTreeMap<String, String> {
     text_map(object, "/metadata/labels")
 }
 
 /// An annotation. Their keys have slashes, so they are no part of paths.
-pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+#[must_use]
+pub fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     map(object, "/metadata/annotations")?.get(key)?.as_str()
 }
 
 /// The object's own name.
-pub(crate) fn name(object: &Value) -> &str {
+#[must_use]
+pub fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
 
 /// The `name` of a reference to another object.
-pub(crate) fn name_of_reference(reference: &Value) -> &str {
+#[must_use]
+pub fn name_of_reference(reference: &Value) -> &str {
     text(reference, "/name")
 }
 
 /// The typed form of a part; what does not fit reads as its default.
-pub(crate) fn typed<T: DeserializeOwned + Default>(object: &Value) -> T {
+#[must_use]
+pub fn typed<T: DeserializeOwned + Default>(object: &Value) -> T {
     T::deserialize(object).unwrap_or_default()
 }
 
 /// The place named by the steps, made of objects where there is nothing yet.
-pub(crate) fn place<'a>(object: &'a mut Value, steps: &[&str]) -> &'a mut Value {
+#[must_use]
+pub fn place<'a>(object: &'a mut Value, steps: &[&str]) -> &'a mut Value {
     let mut at = object;
     for step in steps {
         if !at.is_object() {
@@ -98,12 +112,12 @@ pub(crate) fn place<'a>(object: &'a mut Value, steps: &[&str]) -> &'a mut Value 
 }
 
 /// Puts a value in.
-pub(crate) fn put(object: &mut Value, steps: &[&str], value: impl Into<Value>) {
+pub fn put(object: &mut Value, steps: &[&str], value: impl Into<Value>) {
     *place(object, steps) = value.into();
 }
 
 /// Takes a field out of the object that the steps lead to.
-pub(crate) fn remove(object: &mut Value, steps: &[&str], field: &str) {
+pub fn remove(object: &mut Value, steps: &[&str], field: &str) {
     let mut at = object;
     for step in steps {
         match at.get_mut(*step) {
@@ -117,7 +131,8 @@ pub(crate) fn remove(object: &mut Value, steps: &[&str], field: &str) {
 }
 
 /// The list named by the steps, made where there is none.
-pub(crate) fn list_mut<'a>(object: &'a mut Value, steps: &[&str]) -> &'a mut Vec<Value> {
+#[must_use]
+pub fn list_mut<'a>(object: &'a mut Value, steps: &[&str]) -> &'a mut Vec<Value> {
     let at = place(object, steps);
     if !at.is_array() {
         *at = Value::Array(Vec::new());
@@ -130,7 +145,7 @@ pub(crate) fn list_mut<'a>(object: &'a mut Value, steps: &[&str]) -> &'a mut Vec
 
 /// The containers of every kind of a pod's specification: ordinary, init and ephemeral ones, each
 /// with the field it is in.
-pub(crate) fn containers(spec: &Value) -> impl Iterator<Item = (&'static str, usize, &Value)> {
+pub fn containers(spec: &Value) -> impl Iterator<Item = (&'static str, usize, &Value)> {
     ["initContainers", "containers", "ephemeralContainers"]
         .into_iter()
         .flat_map(move |field| {

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keelson_api::core;
-use keelson_api::quantity::Quantity;
-use keelson_api::resources::{self, Amounts};
 use serde_json::Value;
 
-use crate::admit::{Request, fields};
+use super::Subject;
+use crate::quantity::Quantity;
+use crate::resources::{self, Amounts};
+use crate::{core, fields};
 
 /// Kinds that are counted under their own name too, as they were before `count/` was.
 const PLAIN: [&str; 7] = [
@@ -33,20 +33,21 @@ const MUST_SAY: [&str; 6] = [
     "limits.memory",
 ];
 
-fn count_name(request: &Request<'_>) -> String {
-    if request.group.is_empty() {
-        format!("count/{}", request.resource)
+fn count_name(subject: Subject<'_>) -> String {
+    if subject.group.is_empty() {
+        format!("count/{}", subject.resource)
     } else {
-        format!("count/{}.{}", request.resource, request.group)
+        format!("count/{}.{}", subject.resource, subject.group)
     }
 }
 
 /// Whether objects of this kind use what the name stands for.
-pub(super) fn counts(request: &Request<'_>, name: &str) -> bool {
-    if name == count_name(request) {
+#[must_use]
+pub fn counts(subject: Subject<'_>, name: &str) -> bool {
+    if name == count_name(subject) {
         return true;
     }
-    match (request.group, request.resource) {
+    match (subject.group, subject.resource) {
         ("", "pods") => name == "pods" || is_compute(name),
         ("", "services") => matches!(
             name,
@@ -72,11 +73,34 @@ fn is_compute(name: &str) -> bool {
         || extended
 }
 
+/// The group and the plural of the kind whose objects use what the name stands for.
+#[must_use]
+pub fn subject_of(name: &str) -> Option<Subject<'_>> {
+    let (group, resource) = if let Some(kind) = name.strip_prefix("count/") {
+        let (resource, group) = kind.split_once('.').unwrap_or((kind, ""));
+        (group, resource)
+    } else if name.starts_with("services.") {
+        ("", "services")
+    } else if name == "requests.storage" || name.contains(OF_CLASS) {
+        ("", "persistentvolumeclaims")
+    } else if name.ends_with(OF_DEVICES) {
+        ("resource.k8s.io", "resourceclaims")
+    } else if PLAIN.contains(&name) {
+        ("", name)
+    } else if is_compute(name) {
+        ("", "pods")
+    } else {
+        return None;
+    };
+    Some(Subject { group, resource })
+}
+
 /// What the object uses.
-pub(super) fn of(request: &Request<'_>, object: &Value) -> Amounts {
+#[must_use]
+pub fn of(subject: Subject<'_>, object: &Value) -> Amounts {
     let one = Quantity::from_units(1);
-    let mut used = Amounts::from([(count_name(request), one)]);
-    match (request.group, request.resource) {
+    let mut used = Amounts::from([(count_name(subject), one)]);
+    match (subject.group, subject.resource) {
         ("", "pods") => pod(object, &mut used),
         ("", "services") => service(object, &mut used),
         ("", "persistentvolumeclaims") => claim(object, &mut used),
@@ -198,13 +222,14 @@ fn devices(object: &Value, used: &mut Amounts) {
 }
 
 /// What containers do not say and must, where it is counted: `must specify X for: a,b; ...`.
-pub(super) fn missing(request: &Request<'_>, object: &Value, counted: &[&str]) -> Option<String> {
+#[must_use]
+pub fn missing(subject: Subject<'_>, object: &Value, counted: &[&str]) -> Option<String> {
     let required: BTreeSet<&str> = counted
         .iter()
         .copied()
         .filter(|name| MUST_SAY.contains(name))
         .collect();
-    if request.resource != "pods" || !request.group.is_empty() || required.is_empty() {
+    if subject.resource != "pods" || !subject.group.is_empty() || required.is_empty() {
         return None;
     }
     let spec = fields::value(object, "/spec");
@@ -245,4 +270,44 @@ fn said(holder: &Value) -> Amounts {
         &mut used,
     );
     used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{counts, subject_of};
+
+    #[test]
+    fn each_name_is_of_a_kind_that_counts_it() {
+        let check = |name: &str, expected: &str| {
+            let subject = subject_of(name).unwrap();
+            let kind = format!("{}.{}", subject.resource, subject.group);
+            assert_eq!(kind, expected, "{name}");
+            assert!(counts(subject, name), "{name}");
+        };
+        for name in [
+            "pods",
+            "cpu",
+            "limits.memory",
+            "requests.ephemeral-storage",
+            "count/pods",
+        ] {
+            check(name, "pods.");
+        }
+        check("requests.example.com/gpu", "pods.");
+        check("requests.hugepages-2Mi", "pods.");
+        check("services.nodeports", "services.");
+        check("requests.storage", "persistentvolumeclaims.");
+        check(
+            "gold.storageclass.storage.k8s.io/requests.storage",
+            "persistentvolumeclaims.",
+        );
+        check(
+            "fast.deviceclass.resource.k8s.io/devices",
+            "resourceclaims.resource.k8s.io",
+        );
+        check("configmaps", "configmaps.");
+        check("count/deployments.apps", "deployments.apps");
+        check("count/widgets.example.com", "widgets.example.com");
+        assert_eq!(subject_of("nonsense"), None);
+    }
 }

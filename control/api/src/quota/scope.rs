@@ -1,21 +1,23 @@
 //! Scopes: which objects a quota is about. Pure.
 
-use keelson_api::core::Pod;
-use keelson_api::qos::{self, QosClass};
 use serde_json::Value;
 
-use crate::admit::{Request, fields};
+use super::Subject;
+use crate::core::Pod;
+use crate::fields;
+use crate::qos::{self, QosClass};
 
 /// Whether the object is in all scopes of the quota.
-pub(super) fn matches(request: &Request<'_>, object: &Value, quota: &Value) -> bool {
+#[must_use]
+pub fn matches(subject: Subject<'_>, object: &Value, quota: &Value) -> bool {
     let plain = fields::texts(quota, "/spec/scopes")
-        .all(|scope| is_in(request, object, scope, "Exists", &[]));
+        .all(|scope| is_in(subject, object, scope, "Exists", &[]));
     let mut selected = fields::list(quota, "/spec/scopeSelector/matchExpressions").iter();
     plain
         && selected.all(|one| {
             let values: Vec<&str> = fields::texts(one, "/values").collect();
             is_in(
-                request,
+                subject,
                 object,
                 fields::text(one, "/scopeName"),
                 fields::text(one, "/operator"),
@@ -25,13 +27,13 @@ pub(super) fn matches(request: &Request<'_>, object: &Value, quota: &Value) -> b
 }
 
 fn is_in(
-    request: &Request<'_>,
+    subject: Subject<'_>,
     object: &Value,
     scope: &str,
     operator: &str,
     values: &[&str],
 ) -> bool {
-    match (request.group, request.resource, scope) {
+    match (subject.group, subject.resource, scope) {
         ("", "pods", "Terminating") => ends(object),
         ("", "pods", "NotTerminating") => !ends(object),
         ("", "pods", "BestEffort") => is_best_effort(object),
