@@ -4,7 +4,7 @@
 
 mod cluster;
 
-use cluster::{Cluster, DEPLOYMENTS, JOBS, PODS, SETS};
+use cluster::{CRONS, Cluster, DEPLOYMENTS, JOBS, PODS, SETS};
 use serde_json::{Value, json};
 
 const SEEDS: u64 = 6;
@@ -156,5 +156,60 @@ fn each_pod_of_a_job_is_counted_once() {
             status["completionTime"].is_string(),
             "seed {seed}: {status:#}"
         );
+    }
+}
+
+/// Each minute, unless the Job before goes on.
+fn cron() -> Value {
+    json!({"metadata": {"name": "tick"}, "spec": {"schedule": "* * * * *",
+        "concurrencyPolicy": "Forbid", "successfulJobsHistoryLimit": 1000,
+        "failedJobsHistoryLimit": 1000, "jobTemplate": {"spec": {
+            "completions": 1, "parallelism": 1, "backoffLimit": 1000,
+            "completionMode": "NonIndexed", "podReplacementPolicy": "TerminatingOrFailed",
+            "selector": {"matchLabels": {"app": "work"}},
+            "template": job()["spec"]["template"]}}}})
+}
+
+fn has_ended(job: &Value) -> bool {
+    let conditions = job["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|it| it["type"] == "Complete"))
+}
+
+/// Never two at once, and never more than there were minutes: a clock that jumps ahead is good for
+/// one, and one that jumps back for none.
+fn check_cron(cluster: &mut Cluster, jumps: u64) {
+    let jobs = cluster.all(JOBS);
+    let running = jobs.iter().filter(|job| !has_ended(job)).count();
+    cluster.must(running <= 1, || format!("{running} at once"));
+    let most = cluster.elapsed / 60 + 1 + jumps;
+    let count = u64::try_from(jobs.len()).unwrap();
+    cluster.must(count <= most, || format!("{count} started of {most}"));
+}
+
+#[test]
+fn a_clock_that_jumps_starts_nothing_twice() {
+    for seed in 0..SEEDS {
+        let mut cluster = Cluster::new(seed);
+        cluster.create(CRONS, cron());
+        let mut last = String::new();
+        for step in 0..3 * STEPS {
+            match step {
+                STEPS => cluster.set_clock(86_400),
+                1000 => cluster.set_clock(-7200),
+                1500 => cluster.set_clock(9000),
+                _ => {}
+            }
+            cluster.step();
+            check_cron(&mut cluster, 2);
+            let tick = cluster.get(CRONS, "tick").unwrap();
+            let told = tick["status"]["lastScheduleTime"].as_str().unwrap_or("");
+            cluster.must(told >= last.as_str(), || format!("{told} after {last}"));
+            told.clone_into(&mut last);
+        }
+        let jobs = cluster.all(JOBS).len();
+        assert!(jobs > 3, "seed {seed}: {jobs} jobs");
+        cluster.edit(CRONS, "tick", &json!({"spec": {"suspend": true}}));
+        cluster.come_to_rest(|_| ());
+        assert!(cluster.all(JOBS).iter().all(has_ended), "seed {seed}");
     }
 }

@@ -132,9 +132,11 @@ pub fn assign(
     zones: Option<&BTreeMap<String, i64>>,
     parts: &mut [&mut Part],
 ) -> Result<(), Unable> {
+    let touched: Vec<bool> = parts.iter().map(|part| part.touched).collect();
     let assigned = try_assign(zones, parts);
     if assigned.is_err() {
-        for part in parts {
+        for (part, touched) in parts.iter_mut().zip(touched) {
+            part.touched = touched;
             for endpoint in &mut part.endpoints {
                 part.touched |= endpoint.hints.take().is_some();
             }

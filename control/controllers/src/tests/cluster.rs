@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use keelson_client::backoff::Jitter;
 use keelson_client::cache::{Key, Store, Writer};
 use serde_json::{Value, json};
 
 use crate::caches::Sight;
 use crate::controller::{Failure, Input, Reconcile, Verb};
+use crate::cron_job::CronJobs;
 use crate::deployment::Deployments;
 use crate::given::at;
 use crate::job::Jobs;
-use crate::kinds::{Deployment, Job, Kind, Pod, ReplicaSet};
+use crate::kinds::{CronJob, Deployment, Job, Kind, Pod, ReplicaSet};
 use crate::ledger::{Ledger, Written};
 use crate::replica_set::Replicas;
 use crate::write::{Action, Write, merge};
@@ -21,7 +23,8 @@ pub const DEPLOYMENTS: &str = "deployments";
 pub const SETS: &str = "replicasets";
 pub const PODS: &str = "pods";
 pub const JOBS: &str = "jobs";
-const KINDS: [&str; 4] = [DEPLOYMENTS, SETS, PODS, JOBS];
+pub const CRONS: &str = "cronjobs";
+const KINDS: [&str; 5] = [DEPLOYMENTS, SETS, PODS, JOBS, CRONS];
 
 /// Who takes in what a watch brings.
 trait Feed {
@@ -74,6 +77,8 @@ pub struct Cluster {
     /// Without faults: for coming to rest.
     calm: bool,
     second: i64,
+    /// Seconds that have passed, whatever the clock says.
+    pub elapsed: u64,
     version: u64,
     objects: BTreeMap<(&'static str, String), Value>,
     feeds: BTreeMap<&'static str, Box<dyn Feed>>,
@@ -102,16 +107,19 @@ impl Cluster {
         let (sets, set_feed) = Store::new(ReplicaSet::all_indexes());
         let (pods, pod_feed) = Store::new(Pod::all_indexes());
         let (jobs, job_feed) = Store::new(Job::all_indexes());
+        let (crons, cron_feed) = Store::new(CronJob::all_indexes());
         let sight = Sight::default();
         sight.add(deployments.clone());
         sight.add(sets.clone());
         sight.add(pods.clone());
         sight.add(jobs.clone());
-        let feeds: [(&str, Box<dyn Feed>); 4] = [
+        sight.add(crons.clone());
+        let feeds: [(&str, Box<dyn Feed>); 5] = [
             (DEPLOYMENTS, Box::new(deployment_feed)),
             (SETS, Box::new(set_feed)),
             (PODS, Box::new(pod_feed)),
             (JOBS, Box::new(job_feed)),
+            (CRONS, Box::new(cron_feed)),
         ];
         let controller = |kind, reconcile| Controller {
             kind,
@@ -122,6 +130,11 @@ impl Cluster {
         let replicas = Replicas {
             sets: sets.clone(),
             pods: pods.clone(),
+        };
+        let crons = CronJobs {
+            crons,
+            jobs: jobs.clone(),
+            zone: |_| Some(TimeZone::UTC),
         };
         let jobs = Jobs {
             jobs,
@@ -137,6 +150,7 @@ impl Cluster {
             chance: Jitter::new(seed),
             calm: false,
             second: 1_800_000_000,
+            elapsed: 0,
             version: 1,
             objects: BTreeMap::new(),
             feeds: feeds.into_iter().collect(),
@@ -146,6 +160,7 @@ impl Cluster {
                 controller(DEPLOYMENTS, Box::new(deployments)),
                 controller(SETS, Box::new(replicas)),
                 controller(JOBS, Box::new(jobs)),
+                controller(CRONS, Box::new(crons)),
             ],
             highest: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -319,6 +334,16 @@ impl Cluster {
         self.stored(kind, object, leaving && !held && !runs)
     }
 
+    fn pass(&mut self, seconds: u32) {
+        self.elapsed += u64::from(seconds);
+        self.second += i64::from(seconds);
+    }
+
+    /// Somebody sets the clock.
+    pub fn set_clock(&mut self, by: i64) {
+        self.second += by;
+    }
+
     /// Something happens.
     pub fn step(&mut self) {
         match self.below(12) {
@@ -328,7 +353,7 @@ impl Cluster {
             }
             4..=7 => self.decide(),
             8..=9 => self.kubelet(),
-            10 => self.second += 3,
+            10 => self.pass(3),
             _ if self.happens(20) => self.restart(),
             _ if self.happens(10) => {
                 let at = self.below(KINDS.len());
@@ -386,7 +411,7 @@ impl Cluster {
     }
 
     fn work(&mut self, at: usize, key: &Key) {
-        let elapsed = Duration::from_secs(u64::try_from(self.second - 1_800_000_000).unwrap());
+        let elapsed = Duration::from_secs(self.elapsed);
         let (sight, now) = (self.sight.clone(), crate::given::at(self.second));
         let controller = &mut self.controllers[at];
         let seen = |written: &Written| sight.is_seen(written);
@@ -473,7 +498,7 @@ impl Cluster {
                 self.run_pod(pod, false);
                 check(self);
             }
-            self.second += 60;
+            self.pass(60);
             if self.version == before {
                 return;
             }

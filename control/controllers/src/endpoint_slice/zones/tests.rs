@@ -120,7 +120,7 @@ fn hints_go_where_they_cannot_be_right() {
         Unable::Overload { ready: 2, zones: 2 },
     );
     let even = [("a", 1000), ("b", 1000)];
-    check(Some(&even), &[("a", 2), ("", 1)], Unable::NoZone);
+    check(Some(&even), &[("a", 3), ("", 1)], Unable::NoZone);
 }
 
 #[test]
