@@ -6,7 +6,7 @@
 )]
 
 mod harness;
+mod keepers;
 mod site;
 mod volumes;
-mod keepers;
 mod workloads;
