@@ -9,11 +9,7 @@ pub(crate) fn merge(part: &str, new: &Value, old: &Value) -> Value {
         "ephemeralcontainers" => take(&mut merged, new, &["spec", "ephemeralContainers"]),
         "finalize" => take(&mut merged, new, &["spec", "finalizers"]),
         "resize" => resize(&mut merged, new),
-        "approval" => {
-            let conditions = of_approval(new, true);
-            let rest = of_approval(old, false);
-            set_conditions(&mut merged, conditions.into_iter().chain(rest).collect());
-        }
+        "approval" => take(&mut merged, new, &["status", "conditions"]),
         _ => return new.clone(),
     }
     merged["metadata"] = new["metadata"].clone();
@@ -29,7 +25,35 @@ fn take(merged: &mut Value, new: &Value, path: &[&str; 2]) {
                 fields.remove(*inner);
             }
         }
-        value => merged[outer][inner] = value.clone(),
+        value if merged[outer].is_object() => merged[outer][inner] = value.clone(),
+        value => merged[outer] = json!({*inner: value}),
+    }
+}
+
+/// Dates conditions that say nothing of when they were written, or became what they are.
+pub(crate) fn date_conditions(new: &mut Value, old: &Value, now: &str) {
+    let known = old["status"]["conditions"].as_array();
+    let conditions = new.pointer_mut("/status/conditions");
+    let conditions = conditions.and_then(Value::as_array_mut);
+    for condition in conditions.into_iter().flatten() {
+        let Some(fields) = condition.as_object_mut() else {
+            continue;
+        };
+        let get = |name: &str| fields.get(name).cloned().unwrap_or_default();
+        let (kind, status) = (get("type"), get("status"));
+        let mut same = known.into_iter().flatten();
+        let same = same.find(|one| one["type"] == kind && one["status"] == status);
+        let since = same.map(|one| one["lastTransitionTime"].clone());
+        let since = since.filter(Value::is_string);
+        let since = since.unwrap_or_else(|| now.into());
+        for (name, time) in [
+            ("lastUpdateTime", now.into()),
+            ("lastTransitionTime", since),
+        ] {
+            if !fields.get(name).is_some_and(Value::is_string) {
+                fields.insert(name.to_owned(), time);
+            }
+        }
     }
 }
 
@@ -56,27 +80,6 @@ fn take_given(target: &mut Value, given: &Value, fields: &[&str]) {
     }
 }
 
-/// The conditions that are about approval, or those that are not.
-fn of_approval(object: &Value, wanted: bool) -> Vec<Value> {
-    let conditions = object["status"]["conditions"].as_array();
-    let about = |condition: &&Value| {
-        matches!(condition["type"].as_str(), Some("Approved" | "Denied")) == wanted
-    };
-    conditions
-        .into_iter()
-        .flatten()
-        .filter(about)
-        .cloned()
-        .collect()
-}
-
-fn set_conditions(object: &mut Value, conditions: Vec<Value>) {
-    if !object["status"].is_object() {
-        object["status"] = json!({});
-    }
-    object["status"]["conditions"] = conditions.into();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +100,7 @@ mod tests {
             "approval",
             json!({"metadata": {}, "spec": 2, "status": {"conditions": [{"type": "Approved"}, {"type": "Failed"}]}}),
             json!({"metadata": {}, "spec": 1, "status": {"certificate": "x"}}),
-            json!({"metadata": {}, "spec": 1, "status": {"certificate": "x", "conditions": [{"type": "Approved"}]}}),
+            json!({"metadata": {}, "spec": 1, "status": {"certificate": "x", "conditions": [{"type": "Approved"}, {"type": "Failed"}]}}),
         );
         check(
             "resize",
@@ -105,5 +108,20 @@ mod tests {
             json!({"metadata": {}, "spec": {"containers": [{"name": "a", "image": "old"}]}}),
             json!({"metadata": {}, "spec": {"containers": [{"name": "a", "image": "old", "resources": {"limits": {"cpu": 2}}}]}}),
         );
+    }
+
+    #[test]
+    fn conditions_are_dated_once() {
+        let old = json!({"status": {"conditions": [{"type": "A", "status": "True", "lastTransitionTime": "before"}]}});
+        let mut new = json!({"status": {"conditions": [
+            {"type": "A", "status": "True"}, {"type": "B", "status": "True", "lastUpdateTime": "mine"}]}});
+        date_conditions(&mut new, &old, "now");
+        let expected = json!([
+            {"type": "A", "status": "True", "lastUpdateTime": "now", "lastTransitionTime": "before"},
+            {"type": "B", "status": "True", "lastUpdateTime": "mine", "lastTransitionTime": "now"}]);
+        assert_eq!(new["status"]["conditions"], expected);
+        let mut silent = json!({"status": {}});
+        date_conditions(&mut silent, &old, "now");
+        assert_eq!(silent, json!({"status": {}}));
     }
 }

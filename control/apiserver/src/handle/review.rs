@@ -2,7 +2,7 @@
 //! `auth::access_review` and `auth::service_account::review`.
 
 use bytes::Bytes;
-use hyper::StatusCode;
+use hyper::{StatusCode, header};
 use serde_json::Value;
 
 use crate::admit::fields;
@@ -14,7 +14,7 @@ use crate::failure::{Failure, Outcome};
 use crate::handle::options::WriteOptions;
 use crate::handle::{Call, decode};
 use crate::kinds::Kind;
-use crate::respond::Reply;
+use crate::respond::{Reply, header_text, negotiate};
 
 /// Whether objects of the kind are questions.
 pub(crate) fn is_review(kind: &Kind) -> bool {
@@ -26,6 +26,8 @@ pub(crate) fn is_review(kind: &Kind) -> bool {
 
 /// Answers.
 pub(crate) async fn answer(api: &Api, call: &Call, body: Bytes) -> Outcome<Reply> {
+    // An answer has no metadata to be shown in a table.
+    negotiate::whole(header_text(&call.headers, header::ACCEPT))?;
     let options = WriteOptions::read(&call.query, "")?;
     let decoded = decode::object(&call.kind, &call.headers, &body, options.validation)?;
     let mut object = decoded.object;

@@ -204,6 +204,10 @@ fn prepare(call: &Call, options: &WriteOptions, new: Value, old: &Value) -> Valu
     let mut new = parts::merge(part, &new, old);
     metadata::set(&mut new, "name", old["metadata"]["name"].clone());
     create::fill_in(call, &mut new);
+    let dated = &*call.kind.group == "certificates.k8s.io";
+    if dated && matches!(part, "status" | "approval") {
+        parts::date_conditions(&mut new, old, &metadata::time(call.now));
+    }
     match part {
         "status" | "approval" => write::prepare_status(&call.kind, &mut new, old),
         "finalize" => {

@@ -61,19 +61,28 @@ pub(crate) fn output(accept: &str, user_agent: &str, query: &Query) -> Outcome<O
         Some("Object") => Include::Object,
         _ => Include::Metadata,
     };
-    let accept = if accept.trim().is_empty() {
-        "*/*"
-    } else {
-        accept
-    };
-    let found = accept.split(',').find_map(|clause| form(clause, include));
-    let form = found.ok_or_else(|| {
-        Failure::new(
-            Reason::NotAcceptable,
-            "only the following media types are accepted: application/json",
-        )
-    })?;
+    let mut forms = clauses(accept).filter_map(|clause| form(clause, include));
+    let form = forms.next().ok_or_else(not_acceptable)?;
     Ok(Output { form, pretty })
+}
+
+/// Refuses who takes nothing but rows or metadata of what has none.
+pub(crate) fn whole(accept: &str) -> Outcome<()> {
+    let mut forms = clauses(accept).filter_map(|clause| form(clause, Include::Nothing));
+    let found = forms.find(|form| *form == Form::Whole);
+    found.map(drop).ok_or_else(not_acceptable)
+}
+
+fn clauses(accept: &str) -> impl Iterator<Item = &str> {
+    let anything = accept.trim().is_empty();
+    if anything { "*/*" } else { accept }.split(',')
+}
+
+fn not_acceptable() -> Failure {
+    Failure::new(
+        Reason::NotAcceptable,
+        "only the following media types are accepted: application/json",
+    )
 }
 
 fn form(clause: &str, include: Include) -> Option<Form> {
@@ -138,6 +147,14 @@ mod tests {
             "",
             Some(Form::Whole),
         );
+    }
+
+    #[test]
+    fn some_things_are_only_whole() {
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        assert_eq!(whole(table).map_err(|failure| failure.code()), Err(406));
+        assert!(whole(&format!("{table}, application/json")).is_ok());
+        assert!(whole("").is_ok());
     }
 
     #[test]

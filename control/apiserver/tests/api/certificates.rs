@@ -1,6 +1,7 @@
 //! Whose certificates are believed: the handshake lets everybody through, the requests do not.
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
+use serde_json::json;
 
 use super::harness::{Client, Server, authority, parameters};
 
@@ -74,4 +75,57 @@ async fn a_useless_certificate_is_no_name_beside_a_token() {
     };
     assert_eq!(ask(&mut client, "secret").await, 200);
     assert_eq!(ask(&mut client, "wrong").await, 401);
+}
+
+#[tokio::test]
+async fn requests_are_decided_and_answered_through_parts_of_theirs() {
+    let pem = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0t";
+    let server = Server::start().await;
+    let mut client = server.admin().await;
+    let place = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let wish = json!({"metadata": {"name": "a"}, "spec": {"request": pem,
+        "signerName": "example.com/signer", "usages": ["client auth"]}});
+    assert_eq!(client.post(place, &wish).await.code, 201);
+    let one = json!({"status": {"conditions": [{"type": "Seen", "status": "True"}]}});
+    let approval = format!("{place}/a/approval");
+    let seen = client.patch(&approval, "merge-patch+json", &one).await;
+    let condition = &seen.value["status"]["conditions"][0];
+    assert_eq!(condition["type"], "Seen", "{seen:?}");
+    assert!(condition["lastUpdateTime"].is_string() && condition["lastTransitionTime"].is_string());
+    let signed = json!({"status": {"certificate": "eA=="}});
+    let refused = client.patch(&approval, "merge-patch+json", &signed).await;
+    assert_eq!(
+        refused.value["status"].get("certificate"),
+        None,
+        "{refused:?}"
+    );
+    let status = format!("{place}/a/status");
+    let given = client.patch(&status, "merge-patch+json", &signed).await;
+    assert_eq!(given.value["status"]["certificate"], "eA==", "{given:?}");
+    let other = json!({"status": {"certificate": "eQ=="}});
+    let again = client.patch(&status, "merge-patch+json", &other).await;
+    assert_eq!(again.code, 422, "{again:?}");
+    let approved = json!({"status": {"conditions": [{"type": "Approved", "status": "True"}]}});
+    let elsewhere = client.patch(&status, "merge-patch+json", &approved).await;
+    assert_eq!(elsewhere.code, 422, "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn questions_have_no_rows() {
+    let server = Server::start().await;
+    let mut client = server.admin().await;
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let place = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let asked = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}});
+    for (accept, code) in [
+        (table.to_owned(), 406),
+        (format!("{table},application/json"), 201),
+    ] {
+        let headers = [
+            ("content-type", "application/json"),
+            ("accept", accept.as_str()),
+        ];
+        let reply = client.ask("POST", place, &headers, &asked).await;
+        assert_eq!(reply.code, code, "{reply:?}");
+    }
 }
