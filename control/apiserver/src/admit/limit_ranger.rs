@@ -57,22 +57,13 @@ pub(crate) fn mutate(request: &Request<'_>, object: &mut Value, view: &dyn View)
                 continue;
             }
             for container in fields::list_mut(object, &["spec", field]) {
-                fill(
-                    container,
-                    what,
-                    "requests",
-                    "request",
-                    of_containers().map(|l| &l["defaultRequest"]),
-                    &mut told,
-                );
-                fill(
-                    container,
-                    what,
-                    "limits",
-                    "limit",
-                    of_containers().map(|l| &l["default"]),
-                    &mut told,
-                );
+                for (part, word, default) in [
+                    ("requests", "request", "defaultRequest"),
+                    ("limits", "limit", "default"),
+                ] {
+                    let defaults = of_containers().map(|limit| &limit[default]);
+                    told.extend(fill(container, what, part, word, defaults));
+                }
             }
         }
         if !told.is_empty() {
@@ -83,14 +74,14 @@ pub(crate) fn mutate(request: &Request<'_>, object: &mut Value, view: &dyn View)
     Ok(())
 }
 
+/// Fills in a part of a container's resources; says what was set.
 fn fill<'a>(
     container: &mut Value,
     what: &str,
     field: &str,
     word: &str,
     defaults: impl Iterator<Item = &'a Value>,
-    told: &mut Vec<String>,
-) {
+) -> Option<String> {
     let mut set = std::collections::BTreeSet::new();
     for (name, amount) in defaults.filter_map(Value::as_object).flatten() {
         if container["resources"][field][name].is_null() {
@@ -98,14 +89,11 @@ fn fill<'a>(
             set.insert(name.as_str());
         }
     }
-    if !set.is_empty() {
-        let names: Vec<_> = set.into_iter().collect();
-        told.push(format!(
-            "{} {word} for {what} {}",
-            names.join(", "),
-            fields::text(container, "/name")
-        ));
-    }
+    let names: Vec<_> = set.into_iter().collect();
+    (!names.is_empty()).then(|| {
+        let container = fields::text(container, "/name");
+        format!("{} {word} for {what} {container}", names.join(", "))
+    })
 }
 
 /// Decides whether a pod or a claim keeps to the ranges.
@@ -117,14 +105,11 @@ pub(crate) fn validate(
 ) -> Outcome<()> {
     for range in ranges(request, view) {
         let one = std::slice::from_ref(&range);
-        let wrong: Vec<String> = match request.resource {
-            "pods" => limits(one)
-                .flat_map(|limit| pod_errors(limit, object))
-                .collect(),
-            _ => limits(one)
-                .flat_map(|limit| claim_errors(limit, object))
-                .collect(),
+        let judge = match request.resource {
+            "pods" => pod_errors,
+            _ => claim_errors,
         };
+        let wrong: Vec<String> = limits(one).flat_map(|limit| judge(limit, object)).collect();
         match wrong.as_slice() {
             [] => {}
             [one] => return Err(request.forbid(object, one)),

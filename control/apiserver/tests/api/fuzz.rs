@@ -256,6 +256,9 @@ async fn send_any(client: &mut Client, row: &Resource, seed: u64) -> usize {
     codes.push(check(client, "POST", &place, json, whole.as_bytes()).await);
     let half = &whole.as_bytes()[..next() % whole.len()];
     codes.push(check(client, "POST", &place, json, half).await);
+    let packed = [b"k8s\0", half].concat();
+    let protobuf = "application/vnd.kubernetes.protobuf";
+    codes.push(check(client, "POST", &place, protobuf, &packed).await);
     // Whatever was refused, something simple may be taken, for patches to meet.
     let simple = json!({"metadata": {"name": "fuzz"}});
     codes.push(check(client, "POST", &place, json, simple.to_string().as_bytes()).await);

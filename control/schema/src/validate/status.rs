@@ -39,43 +39,30 @@ fn collisions(new: &At<'_>, old: &Value, errors: &mut ErrorList) {
     }
 }
 
+/// Counts of pods: none is negative, parts are at most the whole, and the available ones are ready.
+fn replicas(now: &At<'_>, others: &[&str], parts: &[&str], ready: &str, errors: &mut ErrorList) {
+    counts(now, &["replicas", "observedGeneration"], errors);
+    counts(now, others, errors);
+    counts(now, parts, errors);
+    at_most(now, parts, "replicas", OF_ALL, errors);
+    let available = &["availableReplicas"];
+    at_most(now, available, "readyReplicas", ready, errors);
+}
+
+const OF_READY: &str = "cannot be greater than readyReplicas";
+
 /// Judges the status of a deployment.
 pub fn deployment(new: &Value, old: &Value, errors: &mut ErrorList) {
     let now = status(new);
     let parts = ["updatedReplicas", "readyReplicas", "availableReplicas"];
-    counts(
-        &now,
-        &["observedGeneration", "replicas", "unavailableReplicas"],
-        errors,
-    );
-    counts(&now, &parts, errors);
     collisions(&now, old, errors);
-    at_most(&now, &parts, "replicas", OF_ALL, errors);
-    let detail = "cannot be greater than readyReplicas";
-    at_most(
-        &now,
-        &["availableReplicas"],
-        "readyReplicas",
-        detail,
-        errors,
-    );
+    replicas(&now, &["unavailableReplicas"], &parts, OF_READY, errors);
 }
 
 /// Judges the status of a replica set or a replication controller.
 pub fn replica_set(new: &Value, _: &Value, errors: &mut ErrorList) {
-    let now = status(new);
     let parts = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
-    counts(&now, &["replicas", "observedGeneration"], errors);
-    counts(&now, &parts, errors);
-    at_most(&now, &parts, "replicas", OF_ALL, errors);
-    let detail = "cannot be greater than readyReplicas";
-    at_most(
-        &now,
-        &["availableReplicas"],
-        "readyReplicas",
-        detail,
-        errors,
-    );
+    replicas(&status(new), &[], &parts, OF_READY, errors);
 }
 
 /// Judges the status of a stateful set.
@@ -87,18 +74,9 @@ pub fn stateful_set(new: &Value, old: &Value, errors: &mut ErrorList) {
         "updatedReplicas",
         "availableReplicas",
     ];
-    counts(&now, &["replicas", "observedGeneration"], errors);
-    counts(&now, &parts, errors);
-    collisions(&now, old, errors);
-    at_most(&now, &parts, "replicas", OF_ALL, errors);
     let detail = "cannot be greater than status.readyReplicas";
-    at_most(
-        &now,
-        &["availableReplicas"],
-        "readyReplicas",
-        detail,
-        errors,
-    );
+    collisions(&now, old, errors);
+    replicas(&now, &[], &parts, detail, errors);
 }
 
 /// Judges the status of a daemon set.
