@@ -23,6 +23,8 @@ use crate::wiring::Wiring;
 
 /// How far a clock of another machine may be behind ours.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// A life that is shorter than this is counted from now, not from as early as it is dated back to.
+const SHORT: SignedDuration = SignedDuration::from_hours(8);
 /// The shortest time that may be asked for.
 const SHORTEST: Duration = Duration::from_secs(600);
 
@@ -119,11 +121,17 @@ fn validity(now: Timestamp, seconds: Option<i32>, longest: Duration) -> Validity
         Duration::from_secs(seconds).max(SHORTEST).min(longest)
     });
     let lasts = SignedDuration::try_from(lasts).unwrap_or(SignedDuration::MAX);
+    // What lasts for minutes must not lose them before it begins.
+    let early = if lasts < SHORT {
+        SignedDuration::ZERO
+    } else {
+        SKEW
+    };
     Validity {
         from: now.saturating_sub(SKEW).unwrap_or(now),
         until: now
             .saturating_add(lasts)
-            .and_then(|end| end.saturating_sub(SKEW))
+            .and_then(|end| end.saturating_sub(early))
             .unwrap_or(now),
     }
 }
@@ -137,15 +145,18 @@ mod tests {
 
     #[test]
     fn certificates_last_as_long_as_asked_within_limits() {
-        let check = |seconds: Option<i32>, expected: i64| {
-            let found = validity(given::at(100_000), seconds, Duration::from_secs(8000));
+        let check = |longest: u64, seconds: Option<i32>, expected: i64| {
+            let found = validity(given::at(100_000), seconds, Duration::from_secs(longest));
             let (from, until) = (found.from.as_second(), found.until.as_second());
-            assert_eq!((from, until), (99_700, 99_700 + expected));
+            assert_eq!((from, until), (99_700, 99_700 + expected), "{seconds:?}");
         };
-        check(None, 8000);
-        check(Some(3600), 3600);
-        check(Some(9000), 8000);
-        check(Some(1), 600);
-        check(Some(-1), 8000);
+        check(90_000, None, 90_000);
+        check(90_000, Some(30_000), 30_000);
+        check(90_000, Some(100_000), 90_000);
+        check(90_000, Some(-1), 90_000);
+        // Short ones are dated back without losing what was asked for.
+        check(90_000, Some(3600), 3900);
+        check(90_000, Some(1), 900);
+        check(60, None, 360);
     }
 }
