@@ -6,6 +6,7 @@
 mod fit;
 mod preempt;
 mod pressure;
+pub mod resize;
 mod security;
 
 use std::collections::{BTreeMap, BTreeSet};

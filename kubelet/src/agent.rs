@@ -9,6 +9,8 @@ pub mod pod_loop;
 pub mod pressure;
 pub mod process;
 pub mod records;
+mod remembered;
+mod resizes;
 pub mod saver;
 pub mod shared;
 pub mod size_limits;
@@ -40,6 +42,7 @@ use self::start::Found;
 use crate::cgroup::{self, CgroupError};
 use crate::checkpoint::{CheckpointError, Store};
 use crate::config::Config;
+use crate::execute::credential_plugins::{CredentialPlugins, PluginError};
 use crate::join::certificates::AccessError;
 use crate::join::{self, Cluster};
 use crate::journal::{Journal, Kind};
@@ -83,6 +86,9 @@ pub enum AgentError {
     /// Pods can't be given ids of their own.
     #[error(transparent)]
     UserNamespaces(#[from] UserNamespaceError),
+    /// Programs for credentials of images can't be used.
+    #[error(transparent)]
+    CredentialPlugins(#[from] PluginError),
     /// Something about this machine can't be read.
     #[error("{step}: {source}")]
     Machine {
@@ -134,7 +140,8 @@ pub async fn run(
     let (evict, evictions) = mpsc::channel(size_limits::QUEUED);
     let (tell_outdated, outdated) = mpsc::channel(size_limits::QUEUED);
     tasks.spawn(footprint::stay_small(changes.subscribe()));
-    shared.watch_sizes(changes.subscribe(), &mut tasks, evict.clone());
+    let stats = services.stats.clone();
+    shared.watch_sizes(changes.subscribe(), stats, &mut tasks, evict.clone());
     let conditions = shared.watch_pressure(services.stats.clone(), collect, &mut tasks, evict);
     let executor = shared.executor(cluster.as_ref().map(Cluster::objects));
     let parts = join::Parts {
@@ -179,6 +186,11 @@ async fn open(config: Config, store: &Store) -> Result<(Option<Cluster>, Shared)
     let (cluster, node, cgroups) = look_around(&config, &cri).await?;
     start::describe(&node, cgroups.version());
     let user_namespaces = user_namespaces(&config, &node, &journal)?;
+    let options = &config.options;
+    let credential_plugins = CredentialPlugins::load(
+        options.image_credential_provider_config.as_deref(),
+        options.image_credential_provider_bin_dir.as_deref(),
+    )?;
     let shared = Shared {
         records: restore(store, &journal)?,
         config,
@@ -187,6 +199,7 @@ async fn open(config: Config, store: &Store) -> Result<(Option<Cluster>, Shared)
         cgroups,
         user_namespaces,
         journal,
+        credential_plugins: Arc::new(credential_plugins),
     };
     Ok((cluster, shared))
 }

@@ -7,6 +7,7 @@
 pub mod message;
 pub mod rank;
 pub mod signal;
+pub mod storage;
 pub mod threshold;
 pub mod watch;
 

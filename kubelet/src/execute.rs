@@ -5,8 +5,10 @@
 //! gives the action up.
 
 mod container;
+pub mod credential_plugins;
 mod mounts;
 mod probes;
+mod resize;
 mod resources;
 mod sandbox;
 mod user_namespace;
@@ -20,6 +22,7 @@ use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod};
 use keelson_cri::{Client, CriError};
 use tokio::sync::Semaphore;
 
+use self::credential_plugins::CredentialPlugins;
 use crate::cgroup;
 use crate::join::objects::ObjectSource;
 use crate::journal::Journal;
@@ -77,6 +80,8 @@ pub struct Executor {
     pub journal: Arc<Journal>,
     /// Where pods' references are looked up; nowhere on a node of its own.
     pub objects: Option<ObjectSource>,
+    /// Programs that know credentials of images.
+    pub credential_plugins: Arc<CredentialPlugins>,
     starts: Semaphore,
     pulls: Semaphore,
 }
@@ -140,6 +145,7 @@ impl Executor {
             user_namespaces,
             journal,
             objects: None,
+            credential_plugins: Arc::default(),
             starts: Semaphore::new(STARTS_AT_ONCE),
             pulls: Semaphore::new(pulls_at_once),
         }
@@ -149,6 +155,15 @@ impl Executor {
     #[must_use]
     pub fn with_objects(self, objects: Option<ObjectSource>) -> Self {
         Self { objects, ..self }
+    }
+
+    /// The same one, which asks programs for credentials of images.
+    #[must_use]
+    pub fn with_credential_plugins(self, credential_plugins: Arc<CredentialPlugins>) -> Self {
+        Self {
+            credential_plugins,
+            ..self
+        }
     }
 
     /// Does one job and tells how it ended.
@@ -194,6 +209,7 @@ impl Executor {
     async fn perform(&self, job: &Job) -> Result<Event, Failure> {
         match &job.action {
             Action::SetUpCgroup => self.set_up_cgroup(job).await,
+            Action::Resize { .. } => self.resize(job).await,
             Action::SetUpVolumes => self.set_up_volumes(job).await,
             Action::TearDown { keep_logs } => self.tear_down(job, *keep_logs).await,
             Action::CreateSandbox { attempt } => self.create_sandbox(job, *attempt).await,

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod objects;
 pub mod observed;
 mod reboot;
+pub mod resources;
 pub mod time;
 
 pub use action::{Action, Key, KillReason};
@@ -20,6 +21,7 @@ pub use desired::{ContainerSpec, DesiredPod, PodOrigin, PodSpec, PodUid, ProbeKi
 pub use event::{Done, Event, FailReason};
 pub use memory::{Life, PodMemory, Termination};
 pub use observed::{
-    ContainerState, ContainerUser, ObservedContainer, ObservedPod, ObservedSandbox,
+    ContainerState, ContainerUser, Limits, ObservedContainer, ObservedPod, ObservedSandbox,
 };
+pub use resources::Resources;
 pub use time::{Mono, Now};

@@ -15,6 +15,7 @@ mod init_containers;
 mod kills;
 mod pod;
 mod probes;
+mod resize;
 pub mod restart_backoff;
 mod retention;
 mod sandbox;

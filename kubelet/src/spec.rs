@@ -5,6 +5,7 @@
 //! (`crate::reconcile`) nor of how calls are made (`crate::execute`).
 
 pub mod container;
+pub mod credential_plugins;
 pub mod env;
 pub mod labels;
 pub mod pull_credentials;

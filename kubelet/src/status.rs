@@ -4,6 +4,7 @@
 mod conditions;
 mod containers;
 mod phase;
+mod resources;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use keelson_api::qos;
 use crate::model::memory::Outcome;
 use crate::model::{Life, Now, ObservedPod, PodMemory, PodSpec};
 
-pub use conditions::{is_ours, truths};
+pub use conditions::{is_ours, is_passing, truths};
 
 /// What the status of a pod says about its node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +81,7 @@ fn of_accepted(view: &View<'_>, basis: PodStatus) -> PodStatus {
     let phase = phase::phase(view, &statuses);
     let conditions = conditions::all(view, phase);
     let ips = pod_ips(view);
+    let (allocated_resources, resources) = resources::of_pod(view);
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let outcome = view.memory.outcome.as_ref();
     PodStatus {
@@ -87,6 +89,8 @@ fn of_accepted(view: &View<'_>, basis: PodStatus) -> PodStatus {
         reason: outcome.and_then(|o: &Outcome| some(&o.reason)),
         message: outcome.and_then(|o| some(&o.message)),
         conditions: Some(conditions),
+        allocated_resources,
+        resources,
         container_statuses: non_empty(statuses.main),
         init_container_statuses: non_empty(statuses.init),
         ephemeral_container_statuses: non_empty(statuses.ephemeral),

@@ -48,6 +48,7 @@ impl PodLoop {
             self.accept(pod);
         }
         self.stop_strangers(&wanted);
+        self.judge_resizes();
     }
 
     /// Takes on a pod: admits it, records its rejection, or leaves it for later.

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::pressure::Conditions;
 use super::records::{FullName, Record};
+use super::remembered::{Remembered, promises};
 use super::saver::Saver;
 use super::wakes::Wakes;
 use crate::admit::NodeFacts;
@@ -28,7 +29,7 @@ use crate::journal::{Journal, Kind, PodKey};
 use crate::metrics::{names, record};
 use crate::model::memory::Life;
 use crate::model::objects::Objects;
-use crate::model::{Action, DesiredPod, Event, Key, Mono, PodMemory, PodUid};
+use crate::model::{Action, DesiredPod, Event, Key, Mono, PodUid};
 use crate::observe::listing::Outline;
 use crate::observe::{absorb, clock};
 use crate::reconcile::{self, Note, Policy};
@@ -201,8 +202,11 @@ impl PodLoop {
                 }
             }
         }
-        if std::mem::take(&mut self.ended_life) && self.crowded {
-            self.compare_wishes();
+        if std::mem::take(&mut self.ended_life) {
+            match self.crowded {
+                true => self.compare_wishes(),
+                false => self.judge_resizes(),
+            }
         }
         self.parts.turned.send_replace(now.mono);
     }
@@ -410,37 +414,4 @@ fn live_containers(record: &Record) -> BTreeMap<Arc<str>, Arc<str>> {
         .iter()
         .filter(|c| c.state == Running);
     running.map(|c| (c.name.clone(), c.id.clone())).collect()
-}
-
-/// What others act on as soon as they are told, so that the next agent must not unsay it: whether
-/// the pod is ready, and what its probes found.
-fn promises(memory: &PodMemory) -> (bool, Vec<bool>) {
-    let ready = memory
-        .conditions
-        .get("Ready")
-        .is_some_and(|(holds, _)| *holds);
-    let probes = memory.containers.values().flat_map(|c| c.probes.values());
-    (ready, probes.filter_map(|probe| probe.verdict).collect())
-}
-
-/// The part of a memory whose change is worth a write: not the moving due time of a probe.
-struct Remembered(PodMemory);
-
-impl Remembered {
-    fn of(memory: &PodMemory) -> Self {
-        let mut copy = memory.clone();
-        copy.in_flight.clear();
-        for probe in copy
-            .containers
-            .values_mut()
-            .flat_map(|c| c.probes.values_mut())
-        {
-            probe.due = Mono::default();
-        }
-        Self(copy)
-    }
-
-    fn differs_from(&self, after: &PodMemory) -> bool {
-        self.0 != Self::of(after).0
-    }
 }

@@ -21,6 +21,8 @@ pub struct Record {
     pub pod: Arc<Pod>,
     /// Where it comes from.
     pub origin: PodOrigin,
+    /// The pod as its source wants it, while it has not got the resources that it asks for.
+    pub wish: Option<Arc<Pod>>,
     /// The digest that decisions are made on.
     pub spec: Arc<PodSpec>,
     /// CPU that it requests in milli-CPU, if it is burstable.
@@ -41,11 +43,19 @@ impl Record {
         Self {
             pod: desired.pod.clone(),
             origin: desired.origin.clone(),
+            wish: None,
             spec: Arc::new(PodSpec::from_pod(&desired.pod)),
             burstable_milli_cpu: burstable_milli_cpu(&desired.pod),
             observed: ObservedPod::default(),
             memory: PodMemory::default(),
         }
+    }
+
+    /// Goes on with another manifest of the same pod.
+    pub fn take(&mut self, pod: Arc<Pod>) {
+        self.spec = Arc::new(PodSpec::from_pod(&pod));
+        self.burstable_milli_cpu = burstable_milli_cpu(&pod);
+        self.pod = pod;
     }
 
     /// Whose it is, for the journal.

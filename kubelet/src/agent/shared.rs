@@ -20,6 +20,7 @@ use crate::collect::{self, Collector};
 use crate::config::Config;
 use crate::evict::Eviction;
 use crate::execute::Executor;
+use crate::execute::credential_plugins::CredentialPlugins;
 use crate::join::objects::ObjectSource;
 use crate::journal::Journal;
 use crate::logs::rotator;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub user_namespaces: Arc<UserNamespaces>,
     /// What was decided.
     pub journal: Arc<Journal>,
+    /// Programs that know credentials of images.
+    pub credential_plugins: Arc<CredentialPlugins>,
     /// The pods.
     pub records: Records,
 }
@@ -58,7 +61,8 @@ impl Shared {
             self.journal.clone(),
             start::pulls_at_once(&self.config),
         );
-        Arc::new(executor.with_objects(objects))
+        let executor = executor.with_objects(objects);
+        Arc::new(executor.with_credential_plugins(self.credential_plugins.clone()))
     }
 
     /// What the servers look at.
@@ -127,11 +131,12 @@ impl Shared {
     pub fn watch_sizes(
         &self,
         changes: watch::Receiver<u64>,
+        stats: Arc<stats::Collector>,
         tasks: &mut JoinSet<()>,
         evict: mpsc::Sender<Eviction>,
     ) {
         let (records, paths) = (self.records.clone(), self.node.paths.clone());
-        tasks.spawn(size_limits::run(records, paths, changes, evict));
+        tasks.spawn(size_limits::run(records, paths, stats, changes, evict));
     }
 
     /// Watches for pressure on the node; the conditions that it causes are given back.

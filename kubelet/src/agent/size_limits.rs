@@ -1,7 +1,7 @@
-//! Watches emptyDir volumes on disk that have a `sizeLimit`. Those in memory are bounded by their
-//! mount.
+//! Watches emptyDir volumes on disk that have a `sizeLimit`, and containers and pods that have a
+//! limit of local storage. Volumes in memory are bounded by their mount.
 //!
-//! Costs nothing while no pod has such a volume. Ends no pod itself: it tells the pod loop.
+//! Costs nothing while no pod has such a limit. Ends no pod itself: it tells the pod loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,13 @@ use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 use tokio::sync::{mpsc, watch};
 
 use super::pod_loop::Records;
-use crate::evict::{AT_ONCE, Eviction};
+use crate::evict::{AT_ONCE, Eviction, storage};
 use crate::model::PodUid;
 use crate::model::memory::Life;
 use crate::pod_files::Paths;
+
+use crate::stats::collector::{Collector, Depth};
+use crate::stats::summary::Summary;
 use crate::volume::{empty_dir, usage};
 
 /// Time between two measurements.
@@ -27,6 +30,7 @@ pub const QUEUED: usize = 16;
 pub async fn run(
     records: Records,
     paths: Paths,
+    stats: Arc<Collector>,
     mut changes: watch::Receiver<u64>,
     evict: mpsc::Sender<Eviction>,
 ) {
@@ -39,7 +43,13 @@ pub async fn run(
             continue;
         }
         let paths = paths.clone();
-        let measured = tokio::task::spawn_blocking(move || outgrown_pods(&paths, &pods)).await;
+        let summary = match pods.iter().any(|(_, pod)| storage::has_limit(pod)) {
+            // Without an answer of the runtime there is nothing to judge by.
+            true => stats.summary(Depth::Everything).await.ok(),
+            false => None,
+        };
+        let measure = move || outgrown_pods(&paths, &pods, summary.as_deref());
+        let measured = tokio::task::spawn_blocking(measure).await;
         for outgrown in measured.unwrap_or_default() {
             if evict.send(outgrown).await.is_err() {
                 return;
@@ -49,31 +59,42 @@ pub async fn run(
     }
 }
 
-/// The pods that run and have such a volume.
+/// The pods that run and have such a limit.
 fn limited_pods(records: &Records) -> Vec<(PodUid, Arc<Pod>)> {
     let records = records.lock();
     let wanted = records
         .iter()
         .filter(|(_, record)| record.memory.life == Life::Wanted);
     wanted
-        .filter(|(_, record)| limited(&record.pod).next().is_some())
+        .filter(|(_, record)| {
+            limited(&record.pod).next().is_some() || storage::has_limit(&record.pod)
+        })
         .map(|(uid, record)| (uid.clone(), record.pod.clone()))
         .collect()
 }
 
-fn outgrown_pods(paths: &Paths, pods: &[(PodUid, Arc<Pod>)]) -> Vec<Eviction> {
+fn outgrown_pods(
+    paths: &Paths,
+    pods: &[(PodUid, Arc<Pod>)],
+    summary: Option<&Summary>,
+) -> Vec<Eviction> {
     let judged = pods.iter().filter_map(|(uid, pod)| {
         // A volume that is not there yet, or no longer, holds nothing.
         let used = |volume: &str| {
             let path = paths.volume(uid.as_str(), "empty-dir", volume);
             usage(&path, BUDGET).map_or(0, |usage| usage.bytes)
         };
-        let message = judge(pod, used)?;
+        let stats = || {
+            let mut of = summary?.pods.iter();
+            of.find(|stats| stats.pod_ref.uid == uid.as_str())
+        };
+        let volume = judge(pod, used).map(|message| ("emptydirfs.limit", message));
+        let (signal, message) = volume.or_else(|| storage::outgrown(pod, stats()?))?;
         let uid = uid.clone();
         Some(Eviction {
             uid,
             message,
-            signal: "emptydirfs.limit",
+            signal,
             grace: AT_ONCE,
         })
     });
@@ -140,9 +161,9 @@ mod tests {
         let limited =
             pod(&serde_json::json!([{"name": "cache", "emptyDir": {"sizeLimit": "64Ki"}}]));
         let pods = ["u1", "u2"].map(|uid| (PodUid::from(uid), Arc::new(limited.clone())));
-        assert_eq!(outgrown_pods(&paths, &pods), []);
+        assert_eq!(outgrown_pods(&paths, &pods, None), []);
         std::fs::write(volume.join("file"), vec![1; 128 * 1024]).unwrap();
-        let uids: Vec<PodUid> = outgrown_pods(&paths, &pods)
+        let uids: Vec<PodUid> = outgrown_pods(&paths, &pods, None)
             .into_iter()
             .map(|o| o.uid)
             .collect();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pod_loop::PodLoop;
+use crate::admit::resize::holding;
 use crate::join::api_pods::{differ, gates_differ};
 use crate::model::memory::{Life, Termination};
-use crate::model::{DesiredPod, PodOrigin, PodSpec, PodUid};
+use crate::model::{DesiredPod, PodOrigin, PodUid};
 use crate::observe::clock;
 use crate::reconcile;
 
@@ -27,18 +28,25 @@ impl PodLoop {
         let Some(record) = records.get_mut(&desired.uid) else {
             return;
         };
-        if Arc::ptr_eq(&record.pod, &desired.pod) {
+        let known = record.wish.as_ref().unwrap_or(&record.pod);
+        if Arc::ptr_eq(known, &desired.pod) {
             return;
         }
-        if !differ(&record.pod, &desired.pod) {
-            if gates_differ(&record.pod, &desired.pod) {
-                record.pod = desired.pod.clone();
-                self.dirty.insert(desired.uid.clone());
+        let gates = gates_differ(known, &desired.pod);
+        if !gates && !differ(known, &desired.pod) {
+            return;
+        }
+        match holding(&desired.pod, &record.pod) {
+            None => {
+                record.take(desired.pod.clone());
+                record.wish = None;
+                record.memory.resize.pending = None;
             }
-            return;
+            Some(pod) => {
+                record.take(Arc::new(pod));
+                record.wish = Some(desired.pod.clone());
+            }
         }
-        record.pod = desired.pod.clone();
-        record.spec = Arc::new(PodSpec::from_pod(&desired.pod));
         // Labels and annotations may be shown in it.
         record.observed.volumes_outdated = Some(clock::mono());
         self.save(&desired.uid, record);

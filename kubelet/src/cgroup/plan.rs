@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
+use keelson_api::qos;
 use keelson_api::quantity::Quantity;
 use keelson_api::resources::{Amounts, pod_limits as limits_of, pod_requests, read};
 
 use super::names::Tier;
+use crate::model::Resources;
 
 /// The least CPU weight, in v1 terms: what best-effort pods get.
 pub const MIN_SHARES: u64 = 2;
@@ -95,11 +97,8 @@ pub fn pod_limits(pod: &Pod, tier: Tier, policy: &Policy) -> Limits {
     let default = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&default);
     let bound = |resource: &str| {
-        let declared =
-            tier == Tier::Guaranteed || tier == Tier::Burstable && is_declared(spec, resource);
-        limits
-            .get(resource)
-            .filter(|limit| declared && limit.signum() > 0)
+        let found = limits.get(resource);
+        found.filter(|limit| limit.signum() > 0 && is_bounded(spec, tier, resource))
     };
     let cpu = bound("cpu").filter(|_| policy.cpu_quota).map(milli);
     let quota = cpu.map_or(Bound::Unlimited, |cpu| {
@@ -119,6 +118,43 @@ pub fn pod_limits(pod: &Pod, tier: Tier, policy: &Policy) -> Limits {
         huge_pages: huge_pages(&requests, &policy.page_sizes),
         unified: BTreeMap::new(),
     }
+}
+
+/// Limits of a pod's cgroup after a change of resources; all others stay.
+#[must_use]
+pub fn resized(to: Resources, policy: &Policy) -> Limits {
+    let quota = match to.cpu_limit {
+        limit if limit > 0 && policy.cpu_quota => Bound::At(quota(limit, policy.period_micros)),
+        _ => Bound::Unlimited,
+    };
+    Limits {
+        cpu_shares: Some(shares(to.cpu_request)),
+        cpu_quota: Some(CpuQuota {
+            quota,
+            period_micros: policy.period_micros,
+        }),
+        memory: Some(match to.memory_limit {
+            0 => Bound::Unlimited,
+            limit => Bound::At(limit),
+        }),
+        ..Limits::default()
+    }
+}
+
+/// CPU and memory that [`pod_limits`] gives to the cgroup of a pod, as numbers.
+#[must_use]
+pub fn bounds(pod: &Pod) -> Resources {
+    let mut limits = limits_of(pod);
+    let tier = Tier::from(qos::class(pod));
+    match &pod.spec {
+        Some(spec) => limits.retain(|resource, _| is_bounded(spec, tier, resource)),
+        None => limits.clear(),
+    }
+    Resources::of_amounts(&pod_requests(pod), &limits)
+}
+
+fn is_bounded(spec: &PodSpec, tier: Tier, resource: &str) -> bool {
+    tier == Tier::Guaranteed || tier == Tier::Burstable && is_declared(spec, resource)
 }
 
 fn milli(amount: &Quantity) -> u64 {

@@ -130,8 +130,18 @@ impl Executor {
         measured("pull_image", call).await
     }
 
-    /// What the pod's `imagePullSecrets` hold for the image.
+    /// What the pod's `imagePullSecrets` hold for the image, and what programs know of it.
     async fn pull_credentials(&self, job: &Job, image: &str) -> Vec<Credential> {
+        let mut credentials = self.secret_credentials(job, image).await;
+        let (more, wrong) = self.credential_plugins.credentials(image).await;
+        credentials.extend(more);
+        for error in wrong {
+            self.tell(job, "FailedToGetImageCredentials", &error.to_string());
+        }
+        credentials
+    }
+
+    async fn secret_credentials(&self, job: &Job, image: &str) -> Vec<Credential> {
         let (Some(source), PodOrigin::Api) = (&self.objects, &job.origin) else {
             return Vec::new();
         };

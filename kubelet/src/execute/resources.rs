@@ -15,9 +15,16 @@ use crate::volume::{self, Facts, VolumePlan};
 impl Executor {
     pub(super) async fn set_up_cgroup(&self, job: &Job) -> Result<Event, Failure> {
         let pod = pod_cgroup(job);
-        let limits = cgroup::pod_limits(&job.pod, pod.tier, &self.node.cgroup_policy);
+        let mut limits = cgroup::pod_limits(&job.pod, pod.tier, &self.node.cgroup_policy);
         let (cgroups, burstable) = (self.cgroups.clone(), job.burstable_milli_cpu);
         let made = tokio::task::spawn_blocking(move || {
+            // One that is adopted in the middle of a resize keeps what is in use.
+            let used = cgroups.pod_usage(&pod).and_then(|usage| usage.memory);
+            let used = used.map_or(0, |memory| memory.usage);
+            limits.memory = limits.memory.filter(|bound| match bound {
+                cgroup::Bound::At(limit) => used <= *limit,
+                cgroup::Bound::Unlimited => true,
+            });
             cgroup_work("create", || cgroups.set_up_pod(&pod, &limits))?;
             cgroup_work("update", || cgroups.update_qos(burstable))
         });

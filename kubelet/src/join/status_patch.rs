@@ -6,7 +6,7 @@
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Map, Value, json};
 
-use crate::status::is_ours;
+use crate::status::{is_ours, is_passing};
 
 /// Lists of a pod's status that are merged by a key.
 const KEYED: [(&str, &str); 3] = [("conditions", "type"), ("podIPs", "ip"), ("hostIPs", "ip")];
@@ -70,7 +70,7 @@ fn key_of(field: &str) -> Option<&'static str> {
 }
 
 /// Items to add or change, and those to take away. Only our own conditions are ever taken away,
-/// and those we never stop to report.
+/// of which most we never stop to report.
 fn keyed_change(key: &str, field: &str, old: &Value, new: &Value) -> Option<Value> {
     let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (old, new) = (items(old), items(new));
@@ -81,7 +81,8 @@ fn keyed_change(key: &str, field: &str, old: &Value, new: &Value) -> Option<Valu
     });
     let gone = old
         .iter()
-        .filter(|item| field != "conditions" && named(&new, item).is_none())
+        .filter(|item| field != "conditions" || item["type"].as_str().is_some_and(is_passing))
+        .filter(|item| named(&new, item).is_none())
         .map(|item| json!({key: item[key], "$patch": "delete"}));
     let change: Vec<Value> = changed.chain(gone).collect();
     (!change.is_empty()).then(|| change.into())

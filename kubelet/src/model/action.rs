@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::desired::ProbeKind;
+use super::resources::{Change, ContainerChange};
 
 /// What an action works on. Of one pod, two actions of equal key never run at the same time, and
 /// actions of different keys may.
@@ -43,6 +44,8 @@ pub enum KillReason {
     Startup,
     /// Its postStart hook failed.
     PostStartFailed,
+    /// Its resources changed, and it can take them on only by a restart.
+    Resize,
     /// The runtime lost track of it.
     StateUnknown,
     /// The spec has no container of this name.
@@ -56,6 +59,13 @@ pub enum KillReason {
 pub enum Action {
     /// Create the pod cgroup and set its limits. -> `Done::Cgroup`
     SetUpCgroup,
+    /// Change the limits of the pod cgroup and of running containers. -> `Done::Resized`
+    Resize {
+        /// Those of the pod cgroup.
+        pod: Change,
+        /// Those of containers.
+        containers: Vec<ContainerChange>,
+    },
     /// Create the pod's directories and mount its volumes. -> `Done::Volumes`
     SetUpVolumes,
     /// Unmount volumes, remove directories and the cgroup. -> `Done::TornDown`
@@ -143,7 +153,7 @@ impl Action {
     #[must_use]
     pub fn key(&self) -> Key {
         match self {
-            Self::SetUpCgroup => Key::Cgroup,
+            Self::SetUpCgroup | Self::Resize { .. } => Key::Cgroup,
             Self::SetUpVolumes | Self::TearDown { .. } => Key::Volumes,
             Self::CreateSandbox { .. } | Self::StopSandbox { .. } | Self::RemoveSandbox { .. } => {
                 Key::Sandbox

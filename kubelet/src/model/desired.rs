@@ -12,6 +12,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use serde::{Deserialize, Serialize};
 
+use super::resources::{NeedsRestart, Resources};
+
 /// `metadata.uid`: one life of one pod. A static pod's changes with its content.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PodUid(pub Arc<str>);
@@ -192,6 +194,10 @@ pub struct ContainerSpec {
     pub post_start: bool,
     /// A `lifecycle.preStop` hook is set.
     pub pre_stop: bool,
+    /// What of CPU and memory it is to have.
+    pub resources: Resources,
+    /// Which of them it takes on by a restart.
+    pub needs_restart: NeedsRestart,
     /// Hash of the fields whose change needs a new container; written as a container annotation.
     pub hash: u64,
 }
@@ -213,6 +219,8 @@ pub struct PodSpec {
     pub active_deadline: Option<Duration>,
     /// `spec.hostNetwork`: the pod shares the node's network and addresses.
     pub host_network: bool,
+    /// What of CPU and memory the pod cgroup is to have.
+    pub resources: Resources,
     /// Init containers and sidecars in the order of `spec.initContainers`, then `spec.containers`,
     /// then `spec.ephemeralContainers`.
     pub containers: Vec<ContainerSpec>,

@@ -13,6 +13,8 @@ use super::desired::{
     ContainerSpec, PodSpec, PodUid, ProbeKind, ProbeSpec, PullPolicy, RestartPolicy, RestartRule,
     Role,
 };
+use super::resources::{NeedsRestart, Resources};
+use crate::cgroup::plan::bounds;
 
 impl PodSpec {
     /// The digest of a valid pod. What is missing gets the API's default.
@@ -34,6 +36,7 @@ impl PodSpec {
                 .map_or(Duration::from_secs(30), seconds),
             active_deadline: spec.active_deadline_seconds.map(seconds),
             host_network: spec.host_network.unwrap_or_default(),
+            resources: bounds(pod),
             containers: init
                 .map(|c| container_spec(c, init_role(c), policy))
                 .chain(
@@ -68,6 +71,8 @@ fn container_spec(c: &Container, role: Role, pod_policy: RestartPolicy) -> Conta
         ]),
         post_start: has_hook(c.lifecycle.as_ref(), |l| l.post_start.is_some()),
         pre_stop: has_hook(c.lifecycle.as_ref(), |l| l.pre_stop.is_some()),
+        resources: Resources::of(c.resources.as_ref()),
+        needs_restart: NeedsRestart::of(c),
         hash: hash_of(&[&c.name, c.image.as_deref().unwrap_or_default()]),
     }
 }
@@ -83,6 +88,8 @@ fn ephemeral_spec(c: &EphemeralContainer) -> ContainerSpec {
         probes: BTreeMap::new(),
         post_start: false,
         pre_stop: false,
+        resources: Resources::default(),
+        needs_restart: NeedsRestart::default(),
         hash: hash_of(&[&c.name, c.image.as_deref().unwrap_or_default()]),
     }
 }

@@ -12,6 +12,10 @@ use super::time::Mono;
 
 /// Something that happened to one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are few, and passed on at once"
+)]
 pub enum Event {
     /// An action ended well.
     Done(Done),
@@ -63,6 +67,11 @@ pub enum Event {
 pub enum Done {
     /// The pod cgroup stands.
     Cgroup,
+    /// The pod cgroup and these containers have what the action gave them.
+    Resized {
+        /// The containers as they are now.
+        containers: Vec<ObservedContainer>,
+    },
     /// Directories and volumes stand.
     Volumes,
     /// Volumes and cgroup are gone.
@@ -127,6 +136,8 @@ pub enum Done {
 pub enum FailReason {
     /// The pod cgroup could not be made (`FailedCreatePodContainer`).
     Cgroup,
+    /// Resources could not be changed in place (`ResizeError`).
+    Resize,
     /// A volume could not be set up (`FailedMount`).
     Mount,
     /// Tear-down left something (`FailedTearDown`).

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Key, KillReason};
 use super::desired::ProbeKind;
+use super::resources::{Resize, Resources};
 use super::time::Mono;
 
 /// The memory of one pod.
@@ -38,6 +39,12 @@ pub struct PodMemory {
     pub retries: BTreeMap<RetryOf, Retry>,
     /// Last change of each condition, by type: its status and when it became so.
     pub conditions: BTreeMap<String, (bool, Timestamp)>,
+    /// What the pod cgroup was last given.
+    #[serde(default)]
+    pub cgroup: Option<Resources>,
+    /// A change of resources that waits or is under way.
+    #[serde(default)]
+    pub resize: Resize,
     /// Actions under way. Not kept over a restart: nothing is under way then.
     #[serde(skip)]
     pub in_flight: BTreeMap<Key, InFlight>,
@@ -125,6 +132,9 @@ pub struct ContainerMemory {
     pub probes: BTreeMap<ProbeKind, ProbeMemory>,
     /// The container that probes, postStart and `running_since` speak of.
     pub current_id: Option<Arc<str>>,
+    /// What the newest container was made with, or given since.
+    #[serde(default)]
+    pub given: Option<Resources>,
     /// When that container was first seen running.
     pub running_since: Option<Mono>,
     /// Its postStart hook: `None` not run, `Some(true)` succeeded, `Some(false)` failed.
@@ -224,6 +234,8 @@ pub struct LastTermination {
 pub enum RetryOf {
     /// The pod cgroup.
     Cgroup,
+    /// Resources in place.
+    Resize,
     /// Volumes.
     Volumes,
     /// The sandbox.

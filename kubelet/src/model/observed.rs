@@ -95,10 +95,23 @@ pub struct ObservedContainer {
     pub stop_signal: Option<Box<str>>,
     /// Who its first process runs as, where the runtime tells.
     pub user: Option<ContainerUser>,
+    /// The limits in force as the runtime tells them, and CPU shares for the request of CPU.
+    pub limits: Option<Limits>,
     /// [`super::ContainerSpec::hash`] at its creation, from its annotation.
     pub hash: u64,
     /// When this was last confirmed; a listing begun earlier can't contradict it.
     pub seen: Mono,
+}
+
+/// Limits of a container as a runtime tells them; zero for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU shares in v1 terms.
+    pub cpu_shares: u64,
+    /// Most CPU in thousandths.
+    pub cpu: u64,
+    /// Most bytes of memory.
+    pub memory: u64,
 }
 
 /// Identity of a container's first process (`ContainerStatus.user.linux`).

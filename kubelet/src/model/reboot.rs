@@ -16,6 +16,7 @@ impl PodMemory {
             termination.since = now.mono;
         }
         self.retries.clear();
+        self.cgroup = None;
         self.in_flight.clear();
         self.containers
             .values_mut()

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::desired::ProbeKind;
-use crate::model::memory::{Backoff, RetryOf};
+use crate::model::memory::{Backoff, InFlight, RetryOf};
 use crate::model::{
-    Done, Event, Key, Mono, Now, ObservedContainer, ObservedPod, ObservedSandbox, PodMemory,
-    PodSpec,
+    Action, Done, Event, Key, Mono, Now, ObservedContainer, ObservedPod, ObservedSandbox,
+    PodMemory, PodSpec,
 };
 use crate::reconcile::{Note, Policy};
 
@@ -97,13 +97,14 @@ impl Intake<'_> {
     fn done(&mut self, done: Done) {
         let entry = self.memory.in_flight.remove(&done.key());
         let since = entry.as_ref().map(|entry| entry.since);
-        let unwanted = entry.is_some_and(|entry| entry.cancelling);
+        let unwanted = entry.as_ref().is_some_and(|entry| entry.cancelling);
         match done {
             Done::Cgroup => {
                 self.observed.cgroup_ready = true;
                 self.observed.resources_held = true;
                 self.memory.retries.remove(&RetryOf::Cgroup);
             }
+            Done::Resized { containers } => self.resized(entry, containers),
             Done::Volumes => {
                 self.observed.volumes_ready = true;
                 let outdated = self.observed.volumes_outdated;
@@ -116,6 +117,7 @@ impl Intake<'_> {
             Done::TornDown { files_kept } => {
                 self.observed.files_kept = files_kept;
                 self.observed.cgroup_ready = false;
+                self.memory.cgroup = None;
                 self.observed.volumes_ready = false;
                 self.observed.resources_held = false;
                 self.memory.retries.remove(&RetryOf::CleanUp);
@@ -159,6 +161,21 @@ impl Intake<'_> {
                 self.probed(&container, &id, kind, success, &message);
             }
         }
+    }
+
+    /// What the action asked for is in force.
+    fn resized(&mut self, entry: Option<InFlight>, containers: Vec<ObservedContainer>) {
+        self.memory.retries.remove(&RetryOf::Resize);
+        if let Some(Action::Resize { pod, containers }) = entry.map(|entry| entry.action) {
+            self.memory.cgroup = Some(pod.to);
+            for changed in containers {
+                let mem = self.memory.container(&changed.container);
+                if mem.current_id == Some(changed.id) {
+                    mem.given = Some(changed.change.to);
+                }
+            }
+        }
+        containers.into_iter().for_each(|c| self.see_container(c));
     }
 
     fn sandbox_stopped(&mut self, id: Arc<str>) {
@@ -255,7 +272,7 @@ impl Done {
     #[must_use]
     pub fn key(&self) -> Key {
         match self {
-            Self::Cgroup => Key::Cgroup,
+            Self::Cgroup | Self::Resized { .. } => Key::Cgroup,
             Self::Volumes | Self::TornDown { .. } => Key::Volumes,
             Self::Sandbox(_) | Self::SandboxStopped { .. } | Self::SandboxRemoved { .. } => {
                 Key::Sandbox
@@ -277,7 +294,7 @@ mod tests {
     use k8s_openapi::api::core::v1::Pod;
 
     use super::*;
-    use crate::model::{Action, ContainerState, Life, Termination};
+    use crate::model::{ContainerState, Life, Termination};
     use crate::reconcile::{reconcile, terminate};
 
     /// A pod whose every action succeeds at once.
@@ -343,6 +360,7 @@ mod tests {
                 image: "i".into(),
                 image_ref: "i@sha".into(),
                 stop_signal: None,
+                limits: None,
                 user: None,
                 hash: self.spec.container(name).unwrap().hash,
                 seen: Mono(self.at),

@@ -10,7 +10,7 @@ use keelson_cri::values::{self, ContainerStatus, Labels, SandboxState, SandboxSt
 use keelson_cri::{Client, CriError};
 
 use crate::metrics::record::measured;
-use crate::model::observed::ContainerUser;
+use crate::model::observed::{ContainerUser, Limits};
 use crate::model::{ContainerState, Event, Mono, ObservedContainer, ObservedSandbox, PodUid};
 use crate::node::Node;
 use crate::spec::labels;
@@ -166,10 +166,21 @@ pub fn container(status: &ContainerStatus, sandbox_id: &str, seen: Mono) -> Obse
             gid: user.gid,
             groups: user.supplemental_groups.clone(),
         }),
+        limits: status.resources.as_ref().map(limits),
         hash: hash
             .and_then(|h| u64::from_str_radix(h, 16).ok())
             .unwrap_or(0),
         seen,
+    }
+}
+
+fn limits(resources: &values::Resources) -> Limits {
+    let number = |value: Option<i64>| value.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+    let (quota, period) = (number(resources.cpu_quota), number(resources.cpu_period));
+    Limits {
+        cpu_shares: number(resources.cpu_shares),
+        cpu: (quota * 1000).checked_div(period).unwrap_or(0),
+        memory: number(resources.memory_limit),
     }
 }
 

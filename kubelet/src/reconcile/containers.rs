@@ -92,6 +92,7 @@ fn start(turn: &mut Turn<'_>, c: &ContainerSpec, sandbox: Option<&Arc<str>>) {
         0
     };
     mem.image.ready = None;
+    mem.given = Some(c.resources);
     turn.emit(Action::StartContainer {
         container: c.name.clone(),
         attempt,

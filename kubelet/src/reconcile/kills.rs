@@ -10,7 +10,7 @@ use crate::model::{Action, ContainerState, Key, KillReason, Mono, ObservedContai
 use super::restart_backoff::restarts_after;
 use super::standing::{Standing, standing, verdict};
 use super::volumes::retry_due;
-use super::{Note, Turn};
+use super::{Note, Turn, resize};
 
 /// A deadline that moves by less than this is left as it is.
 const WORTH_A_CANCEL: Duration = Duration::from_millis(500);
@@ -113,7 +113,8 @@ pub(super) fn kill_unwanted(turn: &mut Turn<'_>) {
 
 /// Whether the killed container has a successor whatever its restart policy says.
 fn is_made_anew(spec: &PodSpec, c: &ObservedContainer, reason: KillReason) -> bool {
-    matches!(reason, KillReason::SpecChanged | KillReason::StateUnknown)
+    use KillReason::{Resize, SpecChanged, StateUnknown};
+    matches!(reason, SpecChanged | StateUnknown | Resize)
         && spec
             .container(&c.name)
             .is_some_and(|c| c.role != Role::Ephemeral)
@@ -157,6 +158,10 @@ fn fault(turn: &Turn<'_>, spec: &ContainerSpec, c: &ObservedContainer) -> Option
     let mem = turn.memory.containers.get(name)?;
     if mem.current_id.as_ref() != Some(&c.id) {
         return None;
+    }
+    if resize::needs_restart(spec, mem) {
+        let message = format!("Container {name} resize requires restart");
+        return own(KillReason::Resize, message);
     }
     if spec.post_start && mem.post_start == Some(false) {
         return own(

@@ -9,7 +9,7 @@ use crate::model::{Life, PodMemory, Termination};
 use super::init_containers::{self, Progress};
 use super::restart_backoff::restarts_after;
 use super::standing::{Standing, standing};
-use super::{Note, Turn, containers, kills, probes, retention, sandbox, volumes};
+use super::{Note, Turn, containers, kills, probes, resize, retention, sandbox, volumes};
 
 /// `status.reason` of a pod that ran for too long.
 const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
@@ -33,6 +33,7 @@ pub(super) fn run(turn: &mut Turn<'_>) {
         sandbox::ensure(turn);
         containers::start_all(turn, current.as_ref(), &progress);
     }
+    resize::carry_out(turn);
     containers::cancel_hook_of_the_dead(turn);
     containers::run_hooks(turn);
     probes::run_all(turn);

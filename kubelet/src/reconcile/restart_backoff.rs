@@ -106,6 +106,8 @@ mod tests {
             probes: std::collections::BTreeMap::new(),
             post_start: false,
             pre_stop: false,
+            resources: crate::model::Resources::default(),
+            needs_restart: crate::model::resources::NeedsRestart::default(),
             hash: 0,
         }
     }

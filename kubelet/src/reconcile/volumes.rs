@@ -8,6 +8,8 @@ use super::Turn;
 /// Sets up the cgroup. True when it stands.
 pub(super) fn set_up_cgroup(turn: &mut Turn<'_>) -> bool {
     if !turn.observed.cgroup_ready && retry_due(turn, RetryOf::Cgroup) {
+        let bounds = turn.spec.resources;
+        turn.memory.cgroup.get_or_insert(bounds);
         turn.emit(Action::SetUpCgroup);
     }
     turn.observed.cgroup_ready

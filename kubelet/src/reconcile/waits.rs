@@ -62,6 +62,7 @@ fn in_words(action: &Action) -> (Option<Arc<str>>, String) {
     let of = |c: &Arc<str>, what: &str| (Some(c.clone()), what.to_owned());
     match action {
         Action::SetUpCgroup => (None, "the pod's cgroup".to_owned()),
+        Action::Resize { .. } => (None, "its resources to be changed".to_owned()),
         Action::SetUpVolumes => (None, "volumes to be set up".to_owned()),
         Action::TearDown { .. } => (None, "volumes to be torn down".to_owned()),
         Action::CreateSandbox { .. } => (None, "the sandbox and its network".to_owned()),
@@ -90,6 +91,7 @@ fn retries(memory: &PodMemory, now: Mono) -> impl Iterator<Item = Wait> {
         .map(|(of, retry)| {
             let what = match of {
                 RetryOf::Cgroup => "the pod's cgroup",
+                RetryOf::Resize => "a change of resources",
                 RetryOf::Volumes => "volumes",
                 RetryOf::Sandbox => "the sandbox",
                 RetryOf::CleanUp => "clean-up",

@@ -12,7 +12,8 @@ use crate::model::objects::Data;
 const DEFAULT_REGISTRY: &str = "index.docker.io";
 
 /// A name and password for a registry.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Credential {
     /// The name.
     pub username: String,
@@ -38,7 +39,11 @@ struct DockerEntry {
 /// entries that cannot be read are passed over, as the reference does.
 #[must_use]
 pub fn fitting(secrets: &[Data], image: &str) -> Vec<Credential> {
-    let mut all: Vec<(String, Credential)> = secrets.iter().flat_map(entries).collect();
+    choose(secrets.iter().flat_map(entries).collect(), image)
+}
+
+/// Of credentials for places those that fit, those for the longest matching place first.
+pub(super) fn choose(mut all: Vec<(String, Credential)>, image: &str) -> Vec<Credential> {
     all.sort_by(|a, b| b.0.cmp(&a.0));
     let (fits, others): (Vec<_>, Vec<_>) = all
         .into_iter()
@@ -103,7 +108,7 @@ fn plain_place(place: &str) -> String {
 }
 
 /// Whether credentials for that place are for the image. Parts of the host may be patterns.
-fn matches(place: &str, image: &str) -> bool {
+pub(super) fn matches(place: &str, image: &str) -> bool {
     let (place_host, place_path) = split(place);
     let (image_host, image_path) = split(image);
     let port = |host: &str| host.split_once(':').map(|(_, port)| port.to_owned());

@@ -17,20 +17,31 @@ const CONTAINERS_READY: &str = "ContainersReady";
 const SCHEDULED: &str = "PodScheduled";
 const DISRUPTION: &str = "DisruptionTarget";
 
+const RESIZE_PENDING: &str = "PodResizePending";
+const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
+
 /// Conditions that this node writes; others in the object are kept as they are.
-const OURS: [&str; 6] = [
+const OURS: [&str; 8] = [
     READY_TO_START,
     INITIALIZED,
     READY,
     CONTAINERS_READY,
     SCHEDULED,
     DISRUPTION,
+    RESIZE_PENDING,
+    RESIZE_IN_PROGRESS,
 ];
 
 /// Whether the kubelet writes the condition of that type; all others are somebody else's.
 #[must_use]
 pub fn is_ours(type_: &str) -> bool {
     OURS.contains(&type_)
+}
+
+/// Whether a condition is there only while it holds.
+#[must_use]
+pub fn is_passing(type_: &str) -> bool {
+    matches!(type_, RESIZE_PENDING | RESIZE_IN_PROGRESS)
 }
 
 /// Which of the conditions that change hold now. The reconciler records when each changed.
@@ -128,6 +139,7 @@ pub(super) fn all(view: &View<'_>, phase: &str) -> Vec<PodCondition> {
         .cloned()
         .collect();
     list.extend(disruption(view));
+    list.extend(resizes(view));
     let start = Saying {
         holds: ready_to_start(view.observed, view.memory),
         ..Saying::default()
@@ -228,6 +240,35 @@ fn closed_gate(view: &View<'_>, type_: &str) -> Option<String> {
         )),
         Some(_) => None,
     }
+}
+
+/// A change of resources that waits, and one that is being made.
+fn resizes(view: &View<'_>) -> Vec<PodCondition> {
+    if view.memory.life != Life::Wanted {
+        return Vec::new();
+    }
+    let resize = &view.memory.resize;
+    let pending = resize.pending.as_ref().map(|pending| PodCondition {
+        type_: RESIZE_PENDING.to_owned(),
+        reason: Some(pending.reason().to_owned()),
+        message: Some(pending.message.clone()),
+        last_transition_time: Some(Time(pending.since)),
+        observed_generation: pending.generation,
+        ..PodCondition::default()
+    });
+    let progress = resize.progress.as_ref().map(|progress| PodCondition {
+        type_: RESIZE_IN_PROGRESS.to_owned(),
+        reason: progress.error.as_ref().map(|_| "Error".to_owned()),
+        message: progress.error.clone(),
+        last_transition_time: Some(Time(progress.since)),
+        observed_generation: progress.generation,
+        ..PodCondition::default()
+    });
+    let mut both: Vec<PodCondition> = pending.into_iter().chain(progress).collect();
+    for condition in &mut both {
+        "True".clone_into(&mut condition.status);
+    }
+    both
 }
 
 /// The node itself ends the pod, for a reason that a job may ignore.

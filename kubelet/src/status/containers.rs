@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-    ContainerStateWaiting, ContainerStatus, ContainerUser, LinuxContainerUser,
-    ResourceRequirements, VolumeMount, VolumeMountStatus,
+    ContainerStateWaiting, ContainerStatus, ContainerUser, LinuxContainerUser, VolumeMount,
+    VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -17,6 +17,7 @@ use crate::reconcile::restart_backoff::restarts_after;
 use crate::reconcile::{Standing, is_ready, is_started, standing};
 
 use super::View;
+use super::resources::of_container;
 
 /// How long a failed pull is shown as such before it is shown as backing off.
 const FRESH: Duration = Duration::from_secs(1);
@@ -56,7 +57,7 @@ fn status(view: &View<'_>, c: &ContainerSpec) -> ContainerStatus {
     let mem = view.memory.containers.get(&c.name).unwrap_or(&nothing);
     let newest = view.observed.newest_container(&c.name);
     let manifest = manifest(view, c);
-    let resources = manifest.and_then(|m| m.resources.clone());
+    let resources = manifest.and_then(|m| m.resources.as_ref());
     let (state, last_state) = states(view, c, mem);
     ContainerStatus {
         name: c.name.to_string(),
@@ -68,8 +69,8 @@ fn status(view: &View<'_>, c: &ContainerSpec) -> ContainerStatus {
         image: newest.map_or(&c.image, |n| &n.image).to_string(),
         image_id: newest.map(|n| n.image_ref.to_string()).unwrap_or_default(),
         container_id: shown_id(mem, newest).map(|id| full_id(view, id)),
-        allocated_resources: newest.and(allocated(resources.as_ref())),
-        resources: newest.and(resources),
+        allocated_resources: newest.and(resources.and_then(|r| r.requests.clone())),
+        resources: newest.and_then(|newest| of_container(resources?, mem, newest)),
         user: newest.and_then(user),
         volume_mounts: volume_mounts(
             manifest.and_then(|m| m.volume_mounts.as_deref()),
@@ -99,12 +100,6 @@ fn shown_id<'a>(
 
 fn full_id(view: &View<'_>, id: &Arc<str>) -> String {
     format!("{}://{id}", view.node.runtime)
-}
-
-fn allocated(
-    resources: Option<&ResourceRequirements>,
-) -> Option<std::collections::BTreeMap<String, keelson_api::WireQuantity>> {
-    resources.and_then(|r| r.requests.clone())
 }
 
 fn user(newest: &ObservedContainer) -> Option<ContainerUser> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keelson_kubelet::model::{Action, ContainerState, Done, Event, FailReason, Key};
+use keelson_kubelet::model::{Action, ContainerState, Done, Event, FailReason, Key, Resources};
 
 use super::super::clock::Millis;
 use super::super::world::Container;
@@ -28,6 +28,8 @@ pub struct Call {
     pub(super) action: Action,
     pub(super) generation: u64,
     pub(super) fate: Fate,
+    /// What a container that is started gets, and the cgroup where it is made.
+    pub(super) resources: Resources,
     /// The container that a start has created.
     pub(super) created: Option<Arc<str>>,
     /// Nobody waits for it any more.
@@ -82,8 +84,17 @@ impl Simulation {
         } else {
             self.push(duration, Ev::Step { call });
         }
+        let spec = &self.agent.spec;
+        let resources = match &action {
+            Action::StartContainer { container, .. } => {
+                let wanted = spec.container(container);
+                wanted.map_or(Resources::default(), |c| c.resources)
+            }
+            _ => spec.resources,
+        };
         let call_ = Call {
             action,
+            resources,
             generation,
             fate,
             created: None,
@@ -95,7 +106,10 @@ impl Simulation {
     pub(super) fn fate(&mut self, action: &Action) -> Fate {
         let local = matches!(
             action,
-            Action::SetUpCgroup | Action::SetUpVolumes | Action::TearDown { .. }
+            Action::SetUpCgroup
+                | Action::Resize { .. }
+                | Action::SetUpVolumes
+                | Action::TearDown { .. }
         );
         if !self.world.up && !local {
             return Fate::Unavailable;
@@ -221,9 +235,11 @@ impl Simulation {
     ) -> Option<Result<Done, FailReason>> {
         Some(match action {
             Action::SetUpCgroup => {
-                self.world.cgroup = true;
+                let bounds = self.calls.get(&number)?.resources;
+                self.world.make_cgroup(bounds);
                 Ok(Done::Cgroup)
             }
+            Action::Resize { pod, containers } => self.resize(pod.to, containers),
             Action::SetUpVolumes => {
                 (self.world.volumes, self.world.files) = (true, true);
                 Ok(Done::Volumes)
@@ -317,13 +333,13 @@ impl Simulation {
             return None;
         };
         let call = self.calls.get(&number)?;
-        let (ghost, fate) = (call.ghost, call.fate);
+        let (ghost, fate, resources) = (call.ghost, call.fate, call.resources);
         let Some(id) = call.created.clone() else {
             let of = (container, *attempt, sandbox);
             let spec = &self.agent.spec;
             let made = self
                 .world
-                .create_container(spec, of, self.now, &mut self.rng);
+                .create_container(spec, of, resources, self.now, &mut self.rng);
             let Some(id) = made else {
                 return Some(Err(FailReason::CreateContainerError));
             };
@@ -408,6 +424,7 @@ impl Simulation {
 fn usual_reason(action: &Action) -> FailReason {
     match action {
         Action::SetUpCgroup => FailReason::Cgroup,
+        Action::Resize { .. } => FailReason::Resize,
         Action::SetUpVolumes => FailReason::Mount,
         Action::TearDown { .. } => FailReason::TearDown,
         Action::CreateSandbox { .. } => FailReason::Sandbox,

@@ -193,6 +193,12 @@ impl Checks {
             }
             KillReason::Liveness | KillReason::Startup => self.probe_failed.contains(id),
             KillReason::PostStartFailed => self.hook_failed.contains(id),
+            KillReason::Resize => {
+                let mem = agent.memory.containers.get(&name);
+                let given = mem.and_then(|m| m.given);
+                let wanted = agent.spec.container(&name);
+                wanted.is_some_and(|c| given.is_some_and(|given| given != c.resources))
+            }
             KillReason::SpecChanged => agent
                 .spec
                 .container(&name)
@@ -205,7 +211,12 @@ impl Checks {
             KillReason::NotInSpec => false,
         };
         assert!(justified, "{name} is killed for {reason:?} without cause");
-        if matches!(reason, KillReason::SpecChanged | KillReason::StateUnknown) {
+        let anew = [
+            KillReason::SpecChanged,
+            KillReason::StateUnknown,
+            KillReason::Resize,
+        ];
+        if anew.contains(&reason) {
             self.excused.insert(id.clone());
         }
     }

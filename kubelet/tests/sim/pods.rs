@@ -34,6 +34,12 @@ pub fn random_spec(rng: &mut Rng) -> Value {
 
 fn container(rng: &mut Rng, name: &str, long_lived: bool) -> Value {
     let mut c = json!({"name": name, "image": format!("{name}:1")});
+    if rng.chance(70) {
+        c["resources"] = json!({"requests": {"cpu": "100m"}, "limits": {"memory": "1Mi"}});
+        c["resizePolicy"] = json!([
+            {"resourceName": "memory", "restartPolicy": rng.pick(&["NotRequired", "RestartContainer"])},
+        ]);
+    }
     if !long_lived {
         return c;
     }
@@ -91,5 +97,12 @@ pub fn edit(rng: &mut Rng, spec: &mut Value, generation: u64) {
         return;
     };
     let index = usize::try_from(rng.next() % list.len() as u64).unwrap();
-    list[index]["image"] = json!(format!("image:{generation}"));
+    if rng.chance(50) {
+        list[index]["image"] = json!(format!("image:{generation}"));
+        return;
+    }
+    let memory = format!("{}Mi", rng.range(1, 4));
+    let cpu = format!("{}m", rng.range(1, 4) * 100);
+    list[index]["resources"] =
+        json!({"requests": {"cpu": cpu}, "limits": {"cpu": cpu, "memory": memory}});
 }

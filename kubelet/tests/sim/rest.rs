@@ -92,7 +92,23 @@ impl Simulation {
             Role::Init => false,
             Role::Ephemeral => !runs(&c.name) && !over(&c.name),
         });
-        unmet.map(|c| format!("{} does not run", c.name))
+        let down = unmet.map(|c| format!("{} does not run", c.name));
+        down.or_else(|| self.wrongly_sized())
+    }
+
+    /// What runs must have what it is to have.
+    fn wrongly_sized(&self) -> Option<String> {
+        let running = self.world.containers.iter().filter(|c| c.runs());
+        let wrong = running.filter_map(|c| Some((c, self.agent.spec.container(&c.name)?)));
+        let mut wrong = wrong.filter(|(c, wanted)| {
+            matches!(wanted.role, Role::Main | Role::Sidecar) && c.resources != wanted.resources
+        });
+        if self.world.bounds != self.agent.spec.resources {
+            return Some(format!("the pod has {:?}", self.world.bounds));
+        }
+        wrong
+            .next()
+            .map(|(c, _)| format!("{} has {:?}", c.name, c.resources))
     }
 
     pub(super) fn stays_down(&self, name: &str) -> bool {

@@ -2,6 +2,7 @@
 //! that must follow it.
 
 mod calls;
+mod resize;
 mod rest;
 mod storm;
 
@@ -333,6 +334,10 @@ fn in_short(event: &Event) -> String {
         Event::Done(Done::Sandbox(s)) => format!("sandbox {}", s.id),
         Event::Done(Done::Started(c)) => format!("started {}", c.id),
         Event::Done(Done::Killed(c)) => format!("killed {}", c.id),
+        Event::Done(Done::Resized { containers }) => {
+            let ids: Vec<_> = containers.iter().map(|c| &c.id).collect();
+            format!("resized {ids:?}")
+        }
         other => format!("{other:?}"),
     }
 }

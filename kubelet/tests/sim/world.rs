@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keelson_kubelet::model::{
-    ContainerState, Event, Mono, ObservedContainer, ObservedSandbox, PodSpec,
+    ContainerState, Event, Mono, ObservedContainer, ObservedSandbox, PodSpec, Resources,
 };
 
 use super::clock::{Clock, Millis};
@@ -29,6 +29,8 @@ pub struct Container {
     pub state: ContainerState,
     pub image: Arc<str>,
     pub hash: u64,
+    /// What of CPU and memory it has.
+    pub resources: Resources,
     pub created: Millis,
     pub started: Option<Millis>,
     pub ended: Option<Millis>,
@@ -61,6 +63,7 @@ impl Container {
             image: self.image.clone(),
             image_ref: "sha256:1".into(),
             stop_signal: None,
+            limits: None,
             user: None,
             hash: self.hash,
             seen: Mono(at),
@@ -87,6 +90,8 @@ pub struct World {
     pub sandboxes: Vec<Sandbox>,
     pub containers: Vec<Container>,
     pub cgroup: bool,
+    /// What of CPU and memory it has.
+    pub bounds: Resources,
     pub volumes: bool,
     /// The pod's directory and logs.
     pub files: bool,
@@ -145,6 +150,7 @@ impl World {
         &mut self,
         spec: &PodSpec,
         (name, attempt, sandbox): (&Arc<str>, u32, &Arc<str>),
+        resources: Resources,
         at: Millis,
         rng: &mut Rng,
     ) -> Option<Arc<str>> {
@@ -165,6 +171,7 @@ impl World {
             state: ContainerState::Created,
             image: wanted.image.clone(),
             hash: wanted.hash,
+            resources,
             created: at,
             started: None,
             ended: None,

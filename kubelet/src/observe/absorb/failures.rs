@@ -14,6 +14,7 @@ impl Intake<'_> {
             Action::SetUpCgroup => {
                 self.retry(RetryOf::Cgroup, "FailedCreatePodContainer", reason, message);
             }
+            Action::Resize { .. } => self.resize_failed(reason, message),
             Action::SetUpVolumes => self.retry(RetryOf::Volumes, "FailedMount", reason, message),
             Action::CreateSandbox { .. } => {
                 self.retry(RetryOf::Sandbox, "FailedCreatePodSandBox", reason, message);
@@ -55,6 +56,32 @@ impl Intake<'_> {
         let next = retry.backoff.until;
         self.notes
             .push(Note::of_pod(event, message).warn().next_at(next));
+    }
+
+    /// Said once per cause; tried again for as long as it is wanted.
+    fn resize_failed(&mut self, reason: FailReason, message: String) {
+        let (now, policy) = (self.now.mono, self.policy);
+        let retry = self.memory.retries.entry(RetryOf::Resize).or_default();
+        retry.message.clone_from(&message);
+        let backoff = &mut retry.backoff;
+        if reason == FailReason::RuntimeUnavailable {
+            backoff.pause(now, policy.retry_initial);
+            return;
+        }
+        backoff.fail(now, policy.retry_initial, policy.retry_max);
+        let next = backoff.until;
+        let Some(progress) = &mut self.memory.resize.progress else {
+            return;
+        };
+        if progress.error.as_ref() != Some(&message) {
+            let text = format!(
+                "Pod resize error: {},\"error\":{message:?}}}",
+                progress.about
+            );
+            progress.error = Some(message);
+            self.notes
+                .push(Note::of_pod("ResizeError", text).warn().next_at(next));
+        }
     }
 
     fn image_failed(&mut self, container: &Arc<str>, reason: FailReason, message: String) {

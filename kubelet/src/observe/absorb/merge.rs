@@ -268,6 +268,10 @@ fn merge_container(old: &mut ObservedContainer, mut new: ObservedContainer) {
     new.started_at = new.started_at.or(old.started_at);
     new.finished_at = new.finished_at.or(old.finished_at);
     new.user = new.user.or_else(|| old.user.take());
+    if new.sandbox_id.is_empty() {
+        new.sandbox_id = old.sandbox_id.clone();
+    }
+    new.limits = new.limits.or(old.limits);
     new.seen = new.seen.max(old.seen);
     *old = new;
 }
