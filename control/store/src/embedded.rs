@@ -14,6 +14,7 @@ mod fault;
 mod file;
 mod layout;
 mod metrics;
+mod pieces;
 mod queue;
 mod restoring;
 mod transaction;

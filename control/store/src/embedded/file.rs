@@ -10,7 +10,7 @@ use redb::{Builder, Database, ReadableTable, WriteTransaction};
 use rustix::fs::{FlockOperation, flock};
 
 use super::fault::Fault;
-use super::layout::{EXPIRY, FACTS, INDEX, LOST, RECORDS};
+use super::layout::{EXPIRY, FACTS, INDEX, LOST, RECORDS, REST};
 use super::transaction::Position;
 use crate::Error;
 
@@ -21,7 +21,10 @@ const CACHE: usize = 4 * 1024 * 1024;
 pub const NAME: &str = "store.redb";
 
 /// The layout of the tables; one that is not known is refused.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+
+/// The layout before that, in which every record lay in one piece: read, and written on as the new one.
+const IN_ONE_PIECE: u64 = 1;
 
 /// A lock on the folder; gone with the value or the process.
 #[derive(Debug)]
@@ -157,6 +160,7 @@ fn seal(database: &Database, position: Position) -> Result<(), Fault> {
 fn open_all(transaction: &WriteTransaction) -> Result<(), Fault> {
     transaction.open_table(INDEX)?;
     transaction.open_table(RECORDS)?;
+    transaction.open_table(REST)?;
     transaction.open_table(EXPIRY)?;
     transaction.open_table(LOST)?;
     Ok(())
@@ -176,12 +180,14 @@ fn begin(database: &Database) -> Result<Position, Fault> {
         .open_table(FACTS)?
         .get("format")?
         .map(|fact| fact.value());
-    if format != Some(FORMAT) {
+    if !matches!(format, Some(FORMAT | IN_ONE_PIECE)) {
         let found = format.map_or_else(|| "none".to_owned(), |number| number.to_string());
         return Err(Fault::Damaged(format!(
             "its format is {found}, this program knows {FORMAT}"
         )));
     }
+    open_all(&transaction)?;
+    transaction.open_table(FACTS)?.insert("format", FORMAT)?;
     let mut position = Position::load(&transaction)?;
     {
         let mut lost = transaction.open_table(LOST)?;

@@ -1,9 +1,9 @@
 //! How entries lie in the file. Pure: bytes in, values out; it must not know transactions.
 //!
 //! `index` holds every kept version of a key, as KEY NUL REVISION -> whether it is a value or a
-//! deletion; `records` what was written at each revision, with a checksum of its own; `expiry` the
-//! keys with a time to live by when they go; `lost` the gaps in the revisions that a crash made;
-//! `facts` a handful of numbers.
+//! deletion; `records` what was written at each revision, with a checksum of its own, and `rest` what
+//! of a large one lies outside; `expiry` the keys with a time to live by when they go; `lost` the gaps
+//! in the revisions that a crash made; `facts` a handful of numbers.
 
 use redb::TableDefinition;
 
@@ -13,6 +13,8 @@ use crate::{Entry, Key, Revision};
 pub const INDEX: TableDefinition<'static, &[u8], u8> = TableDefinition::new("index");
 /// REVISION -> an encoded [`Record`].
 pub const RECORDS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("records");
+/// REVISION PIECE -> a later piece of an encoded [`Record`].
+pub const REST: TableDefinition<'static, (u64, u16), &[u8]> = TableDefinition::new("rest");
 /// SECONDS KEY -> nothing.
 pub const EXPIRY: TableDefinition<'static, &[u8], ()> = TableDefinition::new("expiry");
 /// Last revision on disk before a crash -> first one that was certainly not handed out.
@@ -24,6 +26,19 @@ pub const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::new("fac
 pub const VALUE: u8 = 1;
 /// In `index`: the key was removed.
 pub const DELETION: u8 = 0;
+
+/// In a record: a value that lies in pieces.
+const SPLIT: u8 = 2;
+
+/// The largest piece of a record. Pages of the file have 4 KiB, an entry is never cut by the end of
+/// one, and what does not fit any more stays empty: so four pieces at least go into a page.
+const PIECE: usize = 960;
+
+/// Pieces of a record that is many pages long: each fills a page.
+const PAGE: usize = 4000;
+
+/// Records from this size on are cut into pages.
+const LARGE: usize = 16 * 1024;
 
 const HEADER: usize = 4 + 1 + 2 + 4 * 8;
 const REVISION: usize = 8;
@@ -50,10 +65,20 @@ pub struct Record<'a> {
 impl Record<'_> {
     /// Writes the record for `revision` over what `buffer` held.
     pub fn encode(&self, revision: u64, buffer: &mut Vec<u8>) {
+        let whole = HEADER + self.key.len() + self.value.len() <= PIECE;
+        let kind = match (self.deletion, whole) {
+            (true, _) => DELETION,
+            (false, true) => VALUE,
+            (false, false) => SPLIT,
+        };
+        self.encode_as(kind, revision, buffer);
+    }
+
+    fn encode_as(&self, kind: u8, revision: u64, buffer: &mut Vec<u8>) {
         let key_length = u16::try_from(self.key.len()).unwrap_or(u16::MAX);
         buffer.clear();
         buffer.extend_from_slice(&[0; 4]);
-        buffer.push(u8::from(!self.deletion));
+        buffer.push(kind);
         buffer.extend_from_slice(&key_length.to_be_bytes());
         for number in [self.create, self.version, self.previous, self.expires] {
             buffer.extend_from_slice(&number.to_be_bytes());
@@ -62,6 +87,12 @@ impl Record<'_> {
         buffer.extend_from_slice(self.value);
         let sum = checksum(revision, &buffer[4..]);
         buffer[..4].copy_from_slice(&sum.to_be_bytes());
+    }
+
+    /// As the first format has it, where no record is cut.
+    #[cfg(test)]
+    pub fn encode_uncut(&self, revision: u64, buffer: &mut Vec<u8>) {
+        self.encode_as(u8::from(!self.deletion), revision, buffer);
     }
 
     /// The state it left the key in.
@@ -120,6 +151,22 @@ pub fn decode(revision: u64, bytes: &[u8]) -> Result<Record<'_>, String> {
         expires: number(3),
         value,
     })
+}
+
+/// Whether there is more of the record that begins like this.
+pub fn is_split(head: &[u8]) -> bool {
+    head.get(4) == Some(&SPLIT)
+}
+
+/// The pieces of an encoded record, all about as large; just one of a small record or a deletion.
+pub fn pieces(record: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let most = match record.len() {
+        _ if !is_split(record) => usize::MAX,
+        ..LARGE => PIECE,
+        _ => PAGE,
+    };
+    let count = record.len().div_ceil(most).max(1);
+    record.chunks(record.len().div_ceil(count).max(1))
 }
 
 fn checksum(revision: u64, bytes: &[u8]) -> u32 {
@@ -193,6 +240,52 @@ mod tests {
             record.encode(7, &mut buffer);
             assert_eq!(decode(7, &buffer), Ok(record));
         }
+    }
+
+    #[test]
+    fn large_records_lie_in_pieces() {
+        let check = |size: usize, expected: usize| {
+            let value = vec![b'x'; size];
+            let record = Record {
+                value: &value,
+                ..record()
+            };
+            let mut buffer = Vec::new();
+            record.encode(7, &mut buffer);
+            let sizes: Vec<usize> = pieces(&buffer).map(<[u8]>::len).collect();
+            assert_eq!(sizes.len(), expected, "{size}: {sizes:?}");
+            assert_eq!(is_split(&buffer), expected > 1, "{size}");
+            assert!(sizes.iter().all(|size| *size <= PAGE), "{size}: {sizes:?}");
+            let whole: Vec<u8> = pieces(&buffer).flatten().copied().collect();
+            assert_eq!(decode(7, &whole), Ok(record));
+        };
+        let around = HEADER + record().key.len();
+        for (size, expected) in [
+            (0, 1),
+            (PIECE - around, 1),
+            (PIECE - around + 1, 2),
+            (2048, 3),
+            (LARGE - around - 1, 18),
+            (LARGE - around, 5),
+            (3 << 20, 787),
+        ] {
+            check(size, expected);
+        }
+    }
+
+    #[test]
+    fn a_deletion_is_never_cut() {
+        let key = "k".repeat(PIECE);
+        let record = Record {
+            key: &key,
+            deletion: true,
+            value: b"",
+            ..record()
+        };
+        let mut buffer = Vec::new();
+        record.encode(7, &mut buffer);
+        assert_eq!(pieces(&buffer).count(), 1);
+        assert_eq!(decode(7, &buffer), Ok(record));
     }
 
     #[test]

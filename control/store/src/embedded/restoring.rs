@@ -6,7 +6,8 @@ use redb::{Durability, ReadableTable};
 
 use super::fault::Fault;
 use super::file::{Draft, FolderLock};
-use super::layout::{self, EXPIRY, INDEX, RECORDS, Record, VALUE};
+use super::layout::{self, EXPIRY, INDEX, RECORDS, REST, Record, VALUE};
+use super::pieces;
 use super::transaction::Position;
 use crate::snapshot::Kept;
 use crate::{Error, Key};
@@ -86,6 +87,7 @@ impl Restoring {
         {
             let mut index = transaction.open_table(INDEX)?;
             let mut records = transaction.open_table(RECORDS)?;
+            let mut rest = transaction.open_table(REST)?;
             let mut expiry = transaction.open_table(EXPIRY)?;
             let mut buffer = Vec::new();
             for kept in all {
@@ -96,7 +98,7 @@ impl Restoring {
                     revision = self.revision;
                 }
                 record(kept).encode(revision, &mut buffer);
-                records.insert(revision, &buffer[..])?;
+                pieces::insert(&mut records, &mut rest, revision, &buffer)?;
                 index.insert(&layout::index_key(&kept.key, revision)[..], VALUE)?;
                 if kept.expires != 0 {
                     expiry.insert(&layout::expiry_key(kept.expires, &kept.key)[..], ())?;

@@ -216,6 +216,118 @@ async fn compaction_keeps_what_is_needed() {
     assert_eq!(page.entries[0].value, "a2");
 }
 
+/// How many later pieces of records there are.
+fn pieces_of(store: &EmbeddedStore) -> u64 {
+    store.shared.open_view().unwrap().pieces().unwrap()
+}
+
+#[tokio::test]
+async fn large_values_are_kept_and_forgotten_in_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let large = |letter: &str, size| Bytes::from(letter.repeat(size));
+    let sizes = [900, 1000, 2048, 20_000, crate::MAX_VALUE];
+    for (number, size) in sizes.into_iter().enumerate() {
+        let key = key(&number.to_string());
+        let first = store.create(&key, large("a", size), Write::durable());
+        let first = first.await.unwrap();
+        let second = store.compare_and_swap(&key, first, large("b", size), Write::durable());
+        second.await.unwrap();
+    }
+    let both = pieces_of(&store);
+    let newest = store.revision().await.unwrap();
+    store.compact(newest).await.unwrap();
+    store.close().await;
+    drop(store);
+
+    let store = open(folder.path());
+    let page = store.list(List::all(things())).await.unwrap();
+    for (entry, size) in page.entries.iter().zip(sizes) {
+        assert_eq!(entry.value, large("b", size), "{size}");
+    }
+    assert_eq!(2 * pieces_of(&store), both, "those of the past are gone");
+    for entry in &page.entries {
+        let gone = store.delete(&entry.key, None, Durability::Durable).await;
+        assert_eq!(gone.unwrap().previous.value, entry.value);
+    }
+    let newest = store.revision().await.unwrap();
+    store.compact(newest).await.unwrap();
+    store.close().await;
+    drop(store);
+    assert_eq!(pieces_of(&open(folder.path())), 0);
+}
+
+/// A page of the file holds what fits into it as a whole: objects of a little more than half a
+/// page would leave the other half empty.
+#[tokio::test]
+async fn the_file_is_not_much_larger_than_what_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (count, size) = (2000, 2200);
+    for number in 0..count {
+        let (key, bytes) = (key(&format!("{number:06}")), Bytes::from(vec![b'x'; size]));
+        store.create(&key, bytes, Write::relaxed()).await.unwrap();
+    }
+    let used = store.shared.open_view().unwrap().used().unwrap();
+    store.close().await;
+    let stored = (count * size) as u64;
+    assert!(used * 10 < stored * 14, "{used} bytes for {stored}");
+}
+
+#[tokio::test]
+async fn files_of_the_first_format_are_read_and_written_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let bytes = Bytes::from(vec![b'x'; 3000]);
+    let key = key("a");
+    let revision = store.create(&key, bytes.clone(), Write::durable());
+    let revision = revision.await.unwrap();
+    store.close().await;
+    drop(store);
+    let database = Database::open(file_of(folder.path())).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut buffer = Vec::new();
+    layout::Record {
+        key: key.as_str(),
+        deletion: false,
+        create: revision.0,
+        version: 1,
+        previous: 0,
+        expires: 0,
+        value: &bytes,
+    }
+    .encode_uncut(revision.0, &mut buffer);
+    {
+        let mut records = transaction.open_table(layout::RECORDS).unwrap();
+        records.insert(revision.0, &buffer[..]).unwrap();
+        let mut facts = transaction.open_table(layout::FACTS).unwrap();
+        facts.insert("format", 1).unwrap();
+    }
+    transaction.delete_table(layout::REST).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = open(folder.path());
+    let found = store.get(&key).await.unwrap().unwrap();
+    assert_eq!(found.value, bytes);
+    let swapped = store.compare_and_swap(&key, revision, bytes, Write::durable());
+    let newest = swapped.await.unwrap();
+    assert_eq!(pieces_of(&store), 3);
+    store.compact(newest).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = open(folder.path());
+    assert!(store.get(&key).await.unwrap().is_some());
+    assert!(
+        store
+            .shared
+            .open_view()
+            .unwrap()
+            .record(revision.0, |_| Ok(()))
+            .is_err()
+    );
+}
+
 /// Wherever a file is damaged or cut, it is refused by name or serves what was written.
 #[tokio::test]
 async fn a_damaged_file_is_never_served() {

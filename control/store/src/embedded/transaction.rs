@@ -5,7 +5,8 @@ use bytes::Bytes;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::fault::Fault;
-use super::layout::{self, DELETION, EXPIRY, FACTS, INDEX, RECORDS, Record, VALUE};
+use super::layout::{self, DELETION, EXPIRY, FACTS, INDEX, RECORDS, REST, Record, VALUE};
+use super::pieces;
 use super::queue::{Operation, Outcome};
 use super::view::{newest, read_record};
 use crate::memory::{check_size, expect};
@@ -70,6 +71,7 @@ impl Position {
 pub struct Transaction<'t> {
     index: Table<'t, &'static [u8], u8>,
     records: Table<'t, u64, &'static [u8]>,
+    rest: Table<'t, (u64, u16), &'static [u8]>,
     expiry: Table<'t, &'static [u8], ()>,
     /// As of the requests that were applied so far.
     pub position: Position,
@@ -109,6 +111,7 @@ impl<'t> Transaction<'t> {
         Ok(Self {
             index: transaction.open_table(INDEX)?,
             records: transaction.open_table(RECORDS)?,
+            rest: transaction.open_table(REST)?,
             expiry: transaction.open_table(EXPIRY)?,
             position,
             changes: Vec::new(),
@@ -185,7 +188,7 @@ impl<'t> Transaction<'t> {
             return Ok(None);
         };
         let read = |record: &Record<'_>| Ok((record.entry(revision)?, record.expires));
-        read_record(&self.records, revision, read).map(Some)
+        read_record(&self.records, &self.rest, revision, read).map(Some)
     }
 
     fn put(
@@ -261,7 +264,7 @@ impl<'t> Transaction<'t> {
     ) -> Result<(), Fault> {
         record.encode(revision, &mut self.buffer);
         let kind = if record.deletion { DELETION } else { VALUE };
-        self.records.insert(revision, &self.buffer[..])?;
+        pieces::insert(&mut self.records, &mut self.rest, revision, &self.buffer)?;
         self.index
             .insert(&layout::index_key(record.key, revision)[..], kind)?;
         self.position.revision = revision;
@@ -330,7 +333,8 @@ impl<'t> Transaction<'t> {
         for row in self.records.range(self.position.swept + 1..=end)?.take(max) {
             let (revision, bytes) = row?;
             let revision = revision.value();
-            let record = layout::decode(revision, bytes.value()).map_err(Fault::Damaged)?;
+            let whole = pieces::join(&self.rest, revision, bytes.value())?;
+            let record = layout::decode(revision, &whole).map_err(Fault::Damaged)?;
             rows.push((
                 revision,
                 record.key.to_owned(),
@@ -361,8 +365,8 @@ impl<'t> Transaction<'t> {
             return Ok(());
         }
         self.index.remove(&layout::index_key(key, revision)[..])?;
-        if let Some(bytes) = self.records.remove(revision)? {
-            let size = layout::decode(revision, bytes.value()).map_or(0, |record| {
+        if let Some(bytes) = pieces::remove(&mut self.records, &mut self.rest, revision)? {
+            let size = layout::decode(revision, &bytes).map_or(0, |record| {
                 let key = record.key.len() as u64;
                 record.value.len() as u64 + 2 * key + OVERHEAD
             });

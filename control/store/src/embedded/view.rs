@@ -7,7 +7,8 @@ use std::sync::Arc;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable};
 
 use super::fault::Fault;
-use super::layout::{self, INDEX, LOST, RECORDS, VALUE};
+use super::layout::{self, INDEX, LOST, RECORDS, REST, VALUE};
+use super::pieces;
 use crate::watch_window::Batch;
 use crate::{Change, Entry, Error, Key, List, Page, Prefix, Revision};
 
@@ -18,6 +19,7 @@ const LOOK_AT: usize = 8192;
 pub struct View {
     index: ReadOnlyTable<&'static [u8], u8>,
     records: ReadOnlyTable<u64, &'static [u8]>,
+    rest: ReadOnlyTable<(u64, u16), &'static [u8]>,
     lost: Vec<(u64, u64)>,
     path: Arc<Path>,
     /// The newest revision.
@@ -43,6 +45,7 @@ impl View {
             lost: lost.collect::<Result<_, _>>()?,
             index: transaction.open_table(INDEX)?,
             records: transaction.open_table(RECORDS)?,
+            rest: transaction.open_table(REST)?,
             path,
             revision,
             compacted,
@@ -146,7 +149,8 @@ impl View {
                 batch.reached = Revision(revision - 1);
                 break;
             }
-            let record = layout::decode(revision, bytes.value()).map_err(Fault::Damaged)?;
+            let whole = pieces::join(&self.rest, revision, bytes.value())?;
+            let record = layout::decode(revision, &whole).map_err(Fault::Damaged)?;
             if record.key.starts_with(prefix.as_str()) {
                 batch.changes.push(self.change(revision, &record)?);
             }
@@ -177,7 +181,7 @@ impl View {
         revision: u64,
         read: impl FnOnce(&layout::Record<'_>) -> Result<T, String>,
     ) -> Result<T, Fault> {
-        read_record(&self.records, revision, read)
+        read_record(&self.records, &self.rest, revision, read)
     }
 
     /// Calls `found` with every key that is there now: its revision and record.
@@ -189,6 +193,26 @@ impl View {
         let each = |revision| self.record(revision, |record| found(revision, record));
         self.scan(&list, self.revision.0, each)
             .map_err(|fault| self.explain(fault))
+    }
+
+    /// How many later pieces of records there are.
+    #[cfg(test)]
+    pub fn pieces(&self) -> Result<u64, Fault> {
+        Ok(redb::ReadableTableMetadata::len(&self.rest)?)
+    }
+
+    /// Bytes of the file's pages that hold keys and records.
+    #[cfg(test)]
+    pub fn used(&self) -> Result<u64, Fault> {
+        let stats = [
+            redb::ReadableTableMetadata::stats(&self.index)?,
+            redb::ReadableTableMetadata::stats(&self.records)?,
+            redb::ReadableTableMetadata::stats(&self.rest)?,
+        ];
+        let bytes = stats
+            .iter()
+            .map(|one| one.stored_bytes() + one.metadata_bytes() + one.fragmented_bytes());
+        Ok(bytes.sum())
     }
 
     fn check(&self, at: Revision) -> Result<(), Error> {
@@ -240,6 +264,7 @@ pub fn newest(
 /// Reads the record of a revision that the index names.
 pub fn read_record<T>(
     records: &impl ReadableTable<u64, &'static [u8]>,
+    rest: &impl ReadableTable<(u64, u16), &'static [u8]>,
     revision: u64,
     read: impl FnOnce(&layout::Record<'_>) -> Result<T, String>,
 ) -> Result<T, Fault> {
@@ -248,7 +273,8 @@ pub fn read_record<T>(
             "the record of revision {revision} is missing"
         )));
     };
-    let record = layout::decode(revision, bytes.value()).map_err(Fault::Damaged)?;
+    let whole = pieces::join(rest, revision, bytes.value())?;
+    let record = layout::decode(revision, &whole).map_err(Fault::Damaged)?;
     read(&record).map_err(Fault::Damaged)
 }
 
