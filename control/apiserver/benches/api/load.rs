@@ -1,44 +1,45 @@
-//! The load: connections over TLS that send one request after the other, and what that took.
+//! The load: connections over TLS that send one request after the other, and what that took. It
+//! costs as little as it can, since it runs on the server's processors: requests are bytes made
+//! beforehand, and of an answer only its code and length are read. It must not know who answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use crate::answer::{Framing, Head, Newlines};
+use crate::share_of;
 use crate::target::Target;
-use crate::{Make, share_of};
 
 /// Connections at once.
 pub const CONNECTIONS: usize = 32;
+/// Bytes read at once: more than a record of TLS.
+const BLOCK: usize = 64 * 1024;
 
-/// One request.
-pub struct Work {
-    method: &'static str,
-    path: String,
-    kind: &'static str,
-    body: Bytes,
-}
+/// One request, as it is sent.
+pub struct Work(Vec<u8>);
 
 impl Work {
-    pub fn new(method: &'static str, path: String, kind: &'static str, body: String) -> Self {
-        let body = body.into();
-        Self {
-            method,
-            path,
-            kind,
-            body,
-        }
+    pub fn new(method: &str, path: &str, kind: &str, body: &str) -> Self {
+        let length = body.len();
+        let text = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        Self(text.into_bytes())
+    }
+
+    pub fn get(path: &str) -> Self {
+        let text =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\naccept: application/json\r\n\r\n");
+        Self(text.into_bytes())
     }
 }
 
@@ -46,6 +47,7 @@ impl Work {
 pub struct Measured {
     /// Requests a second.
     pub rate: f64,
+    pub half: Duration,
     pub p99: Duration,
     /// Processors that this process used.
     pub own: f64,
@@ -53,8 +55,12 @@ pub struct Measured {
     pub theirs: f64,
 }
 
-/// A connection.
-pub struct Connection(SendRequest<Full<Bytes>>);
+/// A connection. What it has read and not used yet is in `read[used..]`.
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    read: Vec<u8>,
+    used: usize,
+}
 
 impl Connection {
     pub async fn open(target: &Target) -> Self {
@@ -67,80 +73,103 @@ impl Connection {
         let stream = TcpStream::connect(address).await.ok()?;
         stream.set_nodelay(true).ok()?;
         let connector = TlsConnector::from(Arc::clone(client));
-        let name = "localhost".try_into().ok()?;
+        let name = ServerName::try_from("localhost").ok()?;
         let stream = connector.connect(name, stream).await.ok()?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-        tokio::spawn(connection);
-        Some(Self(sender))
+        Some(Self {
+            stream,
+            read: Vec::new(),
+            used: 0,
+        })
     }
 
-    /// Sends a request.
-    pub async fn ask(&mut self, work: &Work) -> hyper::Response<Incoming> {
-        let request = Request::builder()
-            .method(work.method)
-            .uri(&work.path)
-            .header("host", "localhost")
-            .header("content-type", work.kind)
-            .body(Full::new(work.body.clone()))
-            .expect("a request");
-        self.0.ready().await.expect("a connection");
-        self.0.send_request(request).await.expect("an answer")
+    async fn fill(&mut self) {
+        self.read.drain(..self.used);
+        self.used = 0;
+        self.read.reserve(BLOCK);
+        let count = self.stream.read_buf(&mut self.read).await;
+        assert!(count.expect("an answer") > 0, "the connection has ended");
     }
 
-    /// Sends a request and gives its answer as it comes.
-    pub async fn stream(&mut self, work: &Work) -> Incoming {
-        let response = self.ask(work).await;
-        assert!(
-            response.status().is_success(),
-            "{} {}",
-            work.path,
-            response.status()
-        );
-        response.into_body()
+    /// Sends a request and reads the head of its answer.
+    pub async fn ask(&mut self, work: &Work) -> Head {
+        self.stream.write_all(&work.0).await.expect("a connection");
+        self.stream.flush().await.expect("a connection");
+        loop {
+            if let Some(head) = Head::read(&self.read[self.used..]) {
+                self.used += head.size;
+                return head;
+            }
+            self.fill().await;
+        }
+    }
+
+    async fn ask_well(&mut self, work: &Work) -> Head {
+        let head = self.ask(work).await;
+        let text = || String::from_utf8_lossy(&self.read[self.used..]).into_owned();
+        assert!((200..300).contains(&head.code), "{} {}", head.code, text());
+        head
     }
 
     /// Sends a request and gives the size of its answer.
     pub async fn send(&mut self, work: &Work) -> usize {
-        let mut body = self.stream(work).await;
+        let mut body = self.ask_well(work).await.framing;
         let mut size = 0;
-        while let Some(block) = next(&mut body).await {
-            size += block.len();
+        while !body.is_over() {
+            let (count, used) = body.take(&self.read[self.used..]);
+            (size, self.used) = (size + count, self.used + used);
+            if used == 0 {
+                self.fill().await;
+            }
         }
         size
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its answer, which says its length.
     pub async fn value(&mut self, work: &Work) -> Value {
-        let body = self.stream(work).await.collect().await.expect("a body");
-        serde_json::from_slice(&body.to_bytes()).expect("JSON")
+        let Framing::Length(length) = self.ask_well(work).await.framing else {
+            panic!("a long answer");
+        };
+        while self.read.len() - self.used < length {
+            self.fill().await;
+        }
+        let body = &self.read[self.used..self.used + length];
+        let value = serde_json::from_slice(body).expect("JSON");
+        self.used += length;
+        value
     }
-}
 
-/// The next block of an answer.
-pub async fn next(body: &mut Incoming) -> Option<Bytes> {
-    let frame = body.frame().await?.expect("a body");
-    frame.into_data().ok()
+    /// Begins to watch.
+    pub async fn watch(&mut self, work: &Work) {
+        let framing = self.ask_well(work).await.framing;
+        assert!(matches!(framing, Framing::Chunks { .. }), "a stream");
+    }
+
+    /// Reads on until so many lines have come.
+    pub async fn lines(&mut self, count: usize) {
+        let mut lines = Newlines::default();
+        loop {
+            self.used += lines.take(&self.read[self.used..]);
+            if lines.seen >= count {
+                return;
+            }
+            self.fill().await;
+        }
+    }
 }
 
 /// Has all requests sent.
-pub async fn run(
-    target: &Target,
-    count: usize,
-    make: impl Fn(usize) -> Work + Send + Sync + 'static,
-) -> Measured {
-    let make: Make = Arc::new(make);
+pub async fn run(target: &Target, count: usize, make: impl Fn(usize) -> Work) -> Measured {
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        connections.push(Connection::open(target).await);
+    for number in 0..CONNECTIONS {
+        let works: Vec<Work> = share_of(count, number).map(&make).collect();
+        connections.push((Connection::open(target).await, works));
     }
     let (begun, own, theirs) = (Instant::now(), own_time(), target.time());
     let mut senders = tokio::task::JoinSet::new();
-    for (number, mut connection) in connections.into_iter().enumerate() {
-        let make = Arc::clone(&make);
+    for (mut connection, works) in connections {
         senders.spawn(async move {
-            let mut times = Vec::new();
-            for number in share_of(count, number) {
-                let work = make(number);
+            let mut times = Vec::with_capacity(works.len());
+            for work in works {
                 let begun = Instant::now();
                 connection.send(&work).await;
                 times.push(begun.elapsed());
@@ -153,6 +182,7 @@ pub async fn run(
     times.sort_unstable();
     Measured {
         rate: count as f64 / took,
+        half: times[times.len() / 2],
         p99: times[times.len() * 99 / 100],
         own: (own_time() - own).as_secs_f64() / took,
         theirs: (target.time() - theirs).as_secs_f64() / took,

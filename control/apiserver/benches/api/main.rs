@@ -5,6 +5,7 @@
 //! `KEELSON_TEST_KEELSON` names the binary to measure; without it this one serves.
 //! `KEELSON_TEST_ETCD_BIN` names the folder of etcd, where that is to be measured as well.
 
+mod answer;
 mod load;
 mod shared;
 mod table;
@@ -12,7 +13,6 @@ mod target;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use load::{CONNECTIONS, Connection, Measured, Work};
@@ -35,8 +35,10 @@ fn main() -> ExitCode {
         // `cargo test --benches` runs it too: nothing to test here.
         _ if !args.iter().any(|arg| arg == "--bench") => ExitCode::SUCCESS,
         _ => {
-            let runtime = tokio::runtime::Builder::new_multi_thread();
-            let runtime = { runtime }.worker_threads(2).enable_all().build();
+            // One thread, so that the server has a processor for itself.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             print!("{}", runtime.expect("a runtime").block_on(all()));
             ExitCode::SUCCESS
         }
@@ -54,18 +56,17 @@ fn object(number: usize) -> String {
 }
 
 fn create(number: usize) -> Work {
-    Work::new("POST", MAPS.to_owned(), "application/json", object(number))
+    Work::new("POST", MAPS, "application/json", &object(number))
 }
 
 fn patch(number: usize, turn: usize) -> Work {
     let path = format!("{MAPS}/{}", name(number));
     let body = json!({"data": {"turn": turn.to_string()}}).to_string();
-    Work::new("PATCH", path, "application/merge-patch+json", body)
+    Work::new("PATCH", &path, "application/merge-patch+json", &body)
 }
 
 fn get(number: usize) -> Work {
-    let path = format!("{MAPS}/{}", name(number * 7919 % OBJECTS));
-    Work::new("GET", path, "application/json", String::new())
+    Work::get(&format!("{MAPS}/{}", name(number * 7919 % OBJECTS)))
 }
 
 async fn all() -> Table {
@@ -125,6 +126,7 @@ async fn all() -> Table {
 
 fn rate(table: &mut Table, what: &str, measured: &Measured, bar: f64) {
     table.at_least(what, measured.rate, bar, "/s");
+    table.row(&format!("{what}, p50"), ms(measured.half), "ms");
     table.row(
         &format!("{what}, processor of the load"),
         measured.own,
@@ -143,7 +145,7 @@ async fn list(server: &Target) -> Duration {
     let mut times = Vec::new();
     for _ in 0..9 {
         let begun = Instant::now();
-        let work = Work::new("GET", MAPS.to_owned(), "application/json", String::new());
+        let work = Work::get(MAPS);
         let size = connection.send(&work).await;
         assert!(size > OBJECTS * object(0).len(), "a list of {size} bytes");
         times.push(begun.elapsed());
@@ -155,27 +157,17 @@ async fn list(server: &Target) -> Duration {
 /// Events delivered to many watchers, each of which reads them all.
 async fn watched(server: &Target, table: &mut Table) {
     let mut connection = Connection::open(server).await;
-    let path = format!("{MAPS}?limit=1");
-    let first = connection
-        .value(&Work::new("GET", path, "application/json", String::new()))
-        .await;
-    let revision = first["metadata"]["resourceVersion"]
-        .as_str()
-        .expect("a revision")
-        .to_owned();
+    let first = Work::get(&format!("{MAPS}?limit=1"));
+    let first = connection.value(&first).await;
+    let revision = first["metadata"]["resourceVersion"].as_str();
+    let revision = revision.expect("a revision").to_owned();
     let mut watchers = tokio::task::JoinSet::new();
     for _ in 0..WATCHERS {
-        let path = format!("{MAPS}?watch=1&resourceVersion={revision}");
+        let work = Work::get(&format!("{MAPS}?watch=1&resourceVersion={revision}"));
         let mut connection = Connection::open(server).await;
-        let work = Work::new("GET", path, "application/json", String::new());
-        let mut stream = connection.stream(&work).await;
+        connection.watch(&work).await;
         watchers.spawn(async move {
-            let _connection = connection;
-            let mut seen = 0;
-            while seen < UPDATES {
-                let block = load::next(&mut stream).await.expect("more events");
-                seen += block.iter().filter(|byte| **byte == b'\n').count();
-            }
+            connection.lines(UPDATES).await;
             Instant::now()
         });
     }
@@ -224,6 +216,3 @@ fn mib(bytes: usize) -> f64 {
 fn share_of(all: usize, connection: usize) -> impl Iterator<Item = usize> {
     (connection..all).step_by(CONNECTIONS)
 }
-
-/// What all connections share.
-type Make = Arc<dyn Fn(usize) -> Work + Send + Sync>;

@@ -217,8 +217,7 @@ async fn is_ready(address: SocketAddr, client: &Arc<ClientConfig>) -> bool {
     let Some(mut connection) = Connection::dial(address, client).await else {
         return false;
     };
-    let work = Work::new("GET", "/readyz".to_owned(), "text/plain", String::new());
-    connection.ask(&work).await.status().is_success()
+    connection.ask(&Work::get("/readyz")).await.code == 200
 }
 
 /// The processor's time that a process has used; 100 ticks are a second.
