@@ -6,6 +6,7 @@
 //! validation come after.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -100,26 +101,26 @@ pub fn update(
     writer: &Writer<'_>,
 ) -> Value {
     let given = take_managers(&mut new);
-    let known = live.map(|live| live.pointer("/metadata/managedFields").cloned());
-    let mut managers = owners(given.as_ref(), known.flatten().as_ref(), writer);
+    let known = live.and_then(|live| live.pointer("/metadata/managedFields"));
+    let mut managers = owners(given.as_ref(), known, writer);
     let reset = given.as_ref().is_some_and(is_reset);
     if reset || (live.is_some() && managers.is_empty()) {
         return new;
     }
-    let mut before = live.cloned().unwrap_or_else(empty);
-    take_managers(&mut before);
+    // That the owners themselves are gone from the new one changes nothing: nobody owns them.
+    let nothing = empty();
     let change = Change {
         versions,
         writer,
-        before: &before,
+        before: live.unwrap_or(&nothing),
         new: &new,
     };
     // With force there are no conflicts.
     let Ok(comparison) = change.take_over(&mut managers, None, true) else {
         return new;
     };
-    let changed = comparison.modified.union(&comparison.added);
-    let changed = strip(&changed.recursive_difference(writer.ignored));
+    // What is ignored is not in the comparison.
+    let changed = strip(&comparison.modified.joined(comparison.added));
     if !changed.is_empty() {
         let id = writer.identity(Operation::Update);
         let entry = managers.0.entry(id).or_insert_with(|| Entry {
@@ -249,24 +250,22 @@ impl Change<'_> {
         force: bool,
     ) -> Result<Comparison, ApplyError> {
         let mut comparisons: BTreeMap<String, Option<Comparison>> = BTreeMap::new();
-        let mut compare = |version: &str| {
-            let compare = || self.compare_in(version);
-            comparisons
-                .entry(version.to_owned())
-                .or_insert_with(compare)
-                .clone()
-        };
-        let mine = compare(self.writer.api_version).unwrap_or_default();
+        let own = self.writer.api_version;
+        comparisons.insert(own.to_owned(), self.compare_in(own));
         let mut conflicts = Vec::new();
         let mut kept = BTreeMap::new();
-        for (id, mut entry) in managers.0.clone() {
+        for (id, mut entry) in std::mem::take(&mut managers.0) {
             if Some(&id) != me {
                 // What was written in a version that is gone has no owner any more.
-                let Some(comparison) = compare(&entry.api_version) else {
+                let version = &entry.api_version;
+                if !comparisons.contains_key(version) {
+                    comparisons.insert(version.clone(), self.compare_in(version));
+                }
+                let Some(Some(comparison)) = comparisons.get(version) else {
                     continue;
                 };
-                let changed = comparison.modified.union(&comparison.added);
-                let contested = entry.set.intersection(&changed);
+                let modified = entry.set.intersection(&comparison.modified);
+                let contested = modified.joined(entry.set.intersection(&comparison.added));
                 conflicts.extend(conflicts_with(&id, &contested));
                 entry.set = entry
                     .set
@@ -281,7 +280,7 @@ impl Change<'_> {
             return Err(ApplyError::Conflicts(conflicts));
         }
         managers.0 = kept;
-        Ok(mine)
+        Ok(comparisons.remove(own).flatten().unwrap_or_default())
     }
 
     fn compare_in(&self, version: &str) -> Option<Comparison> {
@@ -292,6 +291,9 @@ impl Change<'_> {
             let convert = |object| self.versions.convert(object, version);
             typed.compare(&convert(self.before)?, &convert(self.new)?)
         };
+        if self.writer.ignored.is_empty() {
+            return Some(comparison);
+        }
         Some(comparison.without(self.writer.ignored))
     }
 }
@@ -389,7 +391,8 @@ fn add_back_owned(
 
 /// A set without the fields that nobody owns.
 fn strip(set: &Set) -> Set {
-    set.difference(&Set::of_fields(OWNERLESS))
+    static FIELDS: LazyLock<Set> = LazyLock::new(|| Set::of_fields(OWNERLESS));
+    set.difference(&FIELDS)
 }
 
 /// The owners to start from: those that the request names, where it may, else the live ones.

@@ -75,6 +75,20 @@ impl Set {
         union
     }
 
+    /// The paths of both, made of them.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        if self.is_empty() {
+            return other;
+        }
+        self.members.extend(other.members);
+        for (element, set) in other.children {
+            let below = self.children.entry(element).or_default();
+            *below = std::mem::take(below).joined(set);
+        }
+        self
+    }
+
     /// The paths that are in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {

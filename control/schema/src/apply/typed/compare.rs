@@ -123,18 +123,19 @@ impl Walk<'_, '_> {
         new: Option<&Map<String, Value>>,
     ) {
         let all = old.into_iter().chain(new).flat_map(Map::keys);
-        let mut names: Vec<String> = all.cloned().collect();
+        let mut names: Vec<&String> = all.collect();
         names.sort();
         names.dedup();
         for name in names {
-            let Some(child) = self.typed.child(node, &name) else {
+            let pair = (old.and_then(|m| m.get(name)), new.and_then(|m| m.get(name)));
+            // Most of an object stays as it is, and equal trees have nothing to tell.
+            if pair.0 == pair.1 {
+                continue;
+            }
+            let Some(child) = self.typed.child(node, name) else {
                 continue;
             };
-            let pair = (
-                old.and_then(|m| m.get(&name)),
-                new.and_then(|m| m.get(&name)),
-            );
-            self.path.push(Element::Field(name));
+            self.path.push(Element::Field(name.clone()));
             self.values(child, pair);
             self.path.pop();
         }
