@@ -118,6 +118,12 @@ pub(crate) trait View: Sync {
     /// One object. The namespace is empty for what lives in the cluster.
     fn find(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value>;
 
+    /// Whether a namespace is on its way out; nothing if there is no such namespace.
+    fn namespace_ends(&self, name: &str) -> Option<bool> {
+        let namespace = self.find("", "namespaces", "", name)?;
+        Some(namespace_lifecycle::ends(&namespace))
+    }
+
     /// All objects in a namespace; an empty one stands for all namespaces.
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Value>;
 

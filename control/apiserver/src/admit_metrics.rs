@@ -2,6 +2,7 @@
 //!
 //! Counts only; when something begins and ends is known to those who call.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -25,7 +26,13 @@ struct Histogram {
 }
 
 /// Metric, name, type, operation, rejected.
-type Series = (&'static str, String, &'static str, Operation, bool);
+type Series = (
+    &'static str,
+    Cow<'static, str>,
+    &'static str,
+    Operation,
+    bool,
+);
 
 /// All series that have been seen.
 #[derive(Debug, Default)]
@@ -54,17 +61,14 @@ impl AdmitMetrics {
     /// A plugin has decided.
     pub(crate) fn plugin(
         &self,
-        name: &str,
+        name: &'static str,
         phase: Phase,
         operation: Operation,
         rejected: bool,
         took: Duration,
     ) {
         let kind = phase.as_str();
-        self.observe(
-            (CONTROLLER, name.to_owned(), kind, operation, rejected),
-            took,
-        );
+        self.observe((CONTROLLER, name.into(), kind, operation, rejected), took);
     }
 
     /// A webhook has answered, or failed.
@@ -77,17 +81,20 @@ impl AdmitMetrics {
         took: Duration,
     ) {
         self.observe(
-            (WEBHOOK, name.to_owned(), kind.as_str(), operation, rejected),
+            (
+                WEBHOOK,
+                name.to_owned().into(),
+                kind.as_str(),
+                operation,
+                rejected,
+            ),
             took,
         );
     }
 
     /// All plugins of a phase have decided.
     pub(crate) fn step(&self, phase: Phase, operation: Operation, rejected: bool, took: Duration) {
-        self.observe(
-            (STEP, String::new(), phase.as_str(), operation, rejected),
-            took,
-        );
+        self.observe((STEP, "".into(), phase.as_str(), operation, rejected), took);
     }
 
     /// All series in Prometheus's text format.

@@ -29,7 +29,7 @@ use crate::handle::openapi::Documents;
 use crate::handle::{self, Call};
 use crate::limits::Limits;
 use crate::registry::Registry;
-use crate::request_metrics::{Labels, RequestMetrics};
+use crate::request_metrics::RequestMetrics;
 use crate::respond::{header_text, negotiate, refuse};
 use crate::route::{self, Query, RequestInfo};
 use crate::server::Answer;
@@ -85,8 +85,7 @@ impl Answer for Api {
     ) -> Response<Body> {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let info = route::resolve(request.method().as_str(), request.uri().path(), &query);
-        let headers = request.headers().clone();
-        let labels = Labels::of(&info, self.is_served(&info));
+        let series = self.metrics.series(&info, self.is_served(&info));
         let long = is_long(&info, &query);
         let begun = Instant::now();
         let going = self
@@ -94,11 +93,11 @@ impl Answer for Api {
             .begin(matches!(info.verb(), "get" | "list" | "watch" | "head"));
         let response = match self.process(&peer, info, query, request).await {
             Ok(response) => response,
-            Err(failure) => refuse(&failure, &headers),
+            Err(failure) => refuse(&failure),
         };
         drop(going);
         let took = (!long).then(|| begun.elapsed());
-        self.metrics.done(labels, response.status().as_u16(), took);
+        self.metrics.done(series, response.status().as_u16(), took);
         response
     }
 }
@@ -120,7 +119,7 @@ impl Api {
         peer: &Peer,
         info: RequestInfo,
         query: Query,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Outcome<Response<Body>> {
         let user = self.caller(peer, &info, request.headers()).await?;
         let user = self.impersonate(user, request.headers()).await?;
@@ -133,7 +132,13 @@ impl Api {
                 .check_selected(&self.registry, &wanted, selected);
             check.await?;
         }
-        let headers = request.headers().clone();
+        // Who is passed on to another server needs them there, too.
+        let headers = match &info {
+            RequestInfo::Resource(asked) if asked.subresource.is_empty() => {
+                std::mem::take(request.headers_mut())
+            }
+            _ => request.headers().clone(),
+        };
         let long = is_long(&info, &query);
         let _place = self.limits.enter(info.verb(), long)?;
         let admitted = Admitted {

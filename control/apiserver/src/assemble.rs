@@ -106,6 +106,7 @@ impl Parts {
             admit_metrics: admissions,
             registry: Registry {
                 event_ttl: self.event_ttl,
+                is_local: !engine.is_shared(),
                 ..Registry::new(engine.store())
             },
             engine,

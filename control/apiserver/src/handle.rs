@@ -16,7 +16,7 @@ use crate::auth::User;
 use crate::body::Body;
 use crate::failure::{Failure, Outcome};
 use crate::kinds::Kind;
-use crate::respond::{Output, Reply};
+use crate::respond::{Output, Reply, takes_gzip};
 use crate::route::{Query, ResourceRequest, Verb};
 
 pub(crate) mod binding;
@@ -109,13 +109,13 @@ pub(crate) async fn resource(
         check_part(&call)?;
         return connect::answer(api, &call, request).await;
     }
-    let headers = call.headers.clone();
+    let may_pack = takes_gzip(&call.headers);
     let reply = if call.request.subresource.is_empty() {
         main(api, call, request).await?
     } else {
         subresource(api, call, request).await?
     };
-    Ok(reply.into_response(&headers))
+    Ok(reply.respond(may_pack))
 }
 
 /// What lives in the cluster is not asked for in a namespace, and one object of a namespaced kind

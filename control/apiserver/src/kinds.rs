@@ -2,7 +2,6 @@
 //! them, and the rows that custom resources add.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -124,30 +123,33 @@ impl Kind {
 }
 
 /// An object as its store keeps it, in the version of the kind.
-pub(crate) fn served(kind: &Kind, object: &Value) -> Outcome<Value> {
-    convert(kind, object, &kind.api_version())
+pub(crate) fn served<'a>(kind: &Kind, object: &'a Value) -> Outcome<Cow<'a, Value>> {
+    if !kind.is_converted() {
+        return Ok(Cow::Borrowed(object));
+    }
+    convert(kind, object, &kind.api_version()).map(Cow::Owned)
 }
 
 /// An object of the kind's version as its store keeps it.
-pub(crate) fn stored(kind: &Kind, object: &Value) -> Outcome<Value> {
+pub(crate) fn stored(kind: &Kind, object: Value) -> Outcome<Value> {
+    if !kind.is_converted() {
+        return Ok(object);
+    }
     if let Row::Custom(custom) = &kind.row {
         let stored = custom.kind.stored();
         let version = stored.map_or(&kind.version, |stored| &stored.row.version);
         let version = resource_table::row_api_version(&kind.group, version);
-        return convert(kind, object, &version);
+        return convert(kind, &object, &version);
     }
     let (group, version) = kind.storage_version();
     convert(
         kind,
-        object,
+        &object,
         &resource_table::row_api_version(group, version),
     )
 }
 
 fn convert(kind: &Kind, object: &Value, version: &str) -> Outcome<Value> {
-    if !kind.is_converted() {
-        return Ok(object.clone());
-    }
     let converted = kind.versions().convert(object, version);
     converted.ok_or_else(|| {
         Failure::internal(format!(
@@ -157,12 +159,41 @@ fn convert(kind: &Kind, object: &Value, version: &str) -> Outcome<Value> {
     })
 }
 
-type Name = (Cow<'static, str>, Cow<'static, str>, Cow<'static, str>);
+/// Kinds in the order of group, plural and version, so that they are found by what a path names
+/// without making anything.
+#[derive(Default)]
+struct Sorted(Box<[Arc<Kind>]>);
+
+impl Sorted {
+    fn new(kinds: impl Iterator<Item = Kind>) -> Self {
+        let mut kinds: Vec<Arc<Kind>> = kinds.map(Arc::new).collect();
+        kinds.sort_by(|a, b| place_of(a).cmp(&place_of(b)));
+        Self(kinds.into())
+    }
+
+    fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
+        let wanted = (group, plural, version);
+        let at = self.0.binary_search_by(|kind| place_of(kind).cmp(&wanted));
+        self.0.get(at.ok()?)
+    }
+
+    /// All versions of a kind.
+    fn versions(&self, group: &str, plural: &str) -> impl Iterator<Item = &Arc<Kind>> {
+        let is_before = |kind: &Arc<Kind>| (&*kind.group, &*kind.plural) < (group, plural);
+        let from = self.0.partition_point(is_before);
+        let versions = self.0[from..].iter();
+        versions.take_while(move |kind| kind.group == group && kind.plural == plural)
+    }
+}
+
+fn place_of(kind: &Kind) -> (&str, &str, &str) {
+    (&kind.group, &kind.plural, &kind.version)
+}
 
 /// All kinds, by group, version and plural.
 pub(crate) struct Kinds {
-    builtin: HashMap<Name, Arc<Kind>>,
-    custom: RwLock<HashMap<Name, Arc<Kind>>>,
+    builtin: Sorted,
+    custom: RwLock<Sorted>,
     /// Counts the changes of the custom kinds.
     generation: AtomicU64,
 }
@@ -170,11 +201,8 @@ pub(crate) struct Kinds {
 impl Default for Kinds {
     fn default() -> Self {
         let rows = resource_table::builtin().iter();
-        let name = |row: &Resource| (row.group.clone(), row.version.clone(), row.plural.clone());
         Self {
-            builtin: rows
-                .map(|row| (name(row), Arc::new(Kind::builtin(row))))
-                .collect(),
+            builtin: Sorted::new(rows.map(Kind::builtin)),
             custom: RwLock::default(),
             generation: AtomicU64::new(0),
         }
@@ -184,30 +212,20 @@ impl Default for Kinds {
 impl Kinds {
     /// The kind of a path.
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        let name = (
-            Cow::Owned(group.to_owned()),
-            Cow::Owned(version.to_owned()),
-            Cow::Owned(plural.to_owned()),
-        );
-        let builtin = self.builtin.get(&name).cloned();
-        builtin.or_else(|| self.custom.read().get(&name).cloned())
+        let builtin = self.builtin.find(group, version, plural).cloned();
+        builtin.or_else(|| self.custom.read().find(group, version, plural).cloned())
     }
 
     /// A built-in kind in its first version.
     pub(crate) fn builtin(&self, group: &str, plural: &str) -> Option<&Arc<Kind>> {
-        let of_group = self.builtin.values().filter(|kind| kind.group == group);
-        let mut found = of_group.filter(|kind| kind.plural == plural && !kind.is_converted());
-        found.next()
+        let mut versions = self.builtin.versions(group, plural);
+        versions.find(|kind| !kind.is_converted())
     }
 
     /// Every kind, in no order.
     pub(crate) fn all(&self) -> Vec<Arc<Kind>> {
         let custom = self.custom.read();
-        self.builtin
-            .values()
-            .chain(custom.values())
-            .cloned()
-            .collect()
+        self.builtin.0.iter().chain(&*custom.0).cloned().collect()
     }
 
     /// The kind under its other groups and versions.
@@ -230,20 +248,12 @@ impl Kinds {
 
     /// The custom kinds.
     pub(crate) fn custom(&self) -> Vec<Arc<Kind>> {
-        self.custom.read().values().cloned().collect()
+        self.custom.read().0.to_vec()
     }
 
     /// Puts the custom kinds in place of those there were.
     pub(crate) fn set_custom(&self, kinds: Vec<Kind>) {
-        let kinds = kinds.into_iter().map(|kind| {
-            let name = (
-                kind.group.clone(),
-                kind.version.clone(),
-                kind.plural.clone(),
-            );
-            (name, Arc::new(kind))
-        });
-        *self.custom.write() = kinds.collect();
+        *self.custom.write() = Sorted::new(kinds.into_iter());
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
 }

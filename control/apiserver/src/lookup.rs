@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::admit::View;
+use crate::admit::{View, namespace_lifecycle};
 use crate::auth::User;
 use crate::auth::authorize::{Attributes, Decision, What};
 use crate::auth::authorizer::Loaded;
@@ -84,6 +84,18 @@ impl View for Lookup<'_> {
         let (kind, cache) = self.cache(group, resource)?;
         let found = cache.object(&kind.place(namespace, name))?;
         tree(&found)
+    }
+
+    fn namespace_ends(&self, name: &str) -> Option<bool> {
+        let (kind, cache) = self.cache("", "namespaces")?;
+        let found = cache.object(&kind.place("", name))?;
+        // Every write asks: a namespace without these words need not be read to be known to stay.
+        let words: [&[u8]; 2] = [b"Terminating", b"deletionTimestamp"];
+        let has = |word: &&[u8]| found.body.windows(word.len()).any(|here| here == *word);
+        if !words.iter().any(has) {
+            return Some(false);
+        }
+        Some(namespace_lifecycle::ends(&tree(&found)?))
     }
 
     fn list(&self, group: &str, resource: &str, namespace: &str) -> Vec<Value> {

@@ -31,6 +31,8 @@ pub(crate) struct Registry {
     pub(crate) kinds: Kinds,
     /// How long events are kept; nothing for ever.
     pub(crate) event_ttl: Duration,
+    /// Whether the store's revision is known at once, and not only after asking other machines.
+    pub(crate) is_local: bool,
 }
 
 /// An object that was read.
@@ -39,6 +41,8 @@ pub(crate) struct Found {
     /// As a tree, with its `resourceVersion`.
     pub(crate) object: Value,
     pub(crate) revision: u64,
+    /// As it was written just now, without its `resourceVersion`.
+    pub(crate) written: Option<Bytes>,
 }
 
 /// What became of a change.
@@ -76,6 +80,7 @@ impl Registry {
             store,
             kinds: Kinds::default(),
             event_ttl: EVENT_TTL,
+            is_local: false,
         }
     }
 
@@ -106,8 +111,18 @@ impl Registry {
         found.ok_or_else(|| Failure::not_found(&kind.group, &kind.plural, name))
     }
 
-    /// The newest state as bytes.
+    /// The newest state as bytes: of the kind's cache where that has all that was written.
     pub(crate) async fn bytes(&self, kind: &Kind, namespace: &str, name: &str) -> Outcome<Bytes> {
+        if self.is_local {
+            let Revision(newest) = self.store.revision().await.map_err(of_store)?;
+            // In this order: what is loaded by then has come that far.
+            let reached = self.caches.progress() >= newest;
+            if let Some(cache) = self.caches.loaded(&kind.prefix).filter(|_| reached) {
+                let found = cache.object(&kind.place(namespace, name));
+                let missing = || Failure::not_found(&kind.group, &kind.plural, name);
+                return found.map(|found| found.body.clone()).ok_or_else(missing);
+            }
+        }
         let entry = self.entry(kind, namespace, name).await?;
         Ok(splice(&entry.value, entry.mod_revision.0))
     }
@@ -121,12 +136,13 @@ impl Registry {
     pub(crate) async fn create(&self, kind: &Kind, object: Value) -> Outcome<Found> {
         let (namespace, name) = metadata::place(&object);
         let key = self.key(kind, namespace, name)?;
-        let written = self
-            .store
-            .create(&key, encode(&object), self.write(kind))
-            .await;
-        match written {
-            Ok(revision) => Ok(written_as(object, revision)),
+        let value = encode(&object);
+        let created = self.store.create(&key, value.clone(), self.write(kind));
+        match created.await {
+            Ok(revision) => Ok(Found {
+                written: Some(value),
+                ..written_as(object, revision)
+            }),
             Err(Error::Exists { .. }) => {
                 Err(Failure::already_exists(&kind.group, &kind.plural, name))
             }
@@ -213,8 +229,12 @@ impl Attempt<'_> {
         }
         let store = &self.registry.store;
         let write = self.registry.write(self.kind);
-        let swapped = store.compare_and_swap(&entry.key, entry.mod_revision, value, write);
-        Ok(Changed::Now(written_as(object, swapped.await?)))
+        let expected = entry.mod_revision;
+        let swapped = store.compare_and_swap(&entry.key, expected, value.clone(), write);
+        Ok(Changed::Now(Found {
+            written: Some(value),
+            ..written_as(object, swapped.await?)
+        }))
     }
 
     async fn remove(&self, last: Value) -> Result<Changed, Error> {
@@ -230,6 +250,7 @@ fn written_as(mut object: Value, revision: Revision) -> Found {
     Found {
         object,
         revision: revision.0,
+        written: None,
     }
 }
 

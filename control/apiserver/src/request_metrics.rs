@@ -14,14 +14,14 @@ const TOOK: &str = "apiserver_request_duration_seconds";
 const GOING: &str = "apiserver_current_inflight_requests";
 const BOUNDS: [f64; 10] = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0, 6.0, 30.0];
 
-/// What requests are told apart by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Labels {
+/// What requests are told apart by, in the order of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Labels<'a> {
     verb: &'static str,
-    group: String,
-    version: String,
-    resource: String,
-    subresource: String,
+    group: &'a str,
+    version: &'a str,
+    resource: &'a str,
+    subresource: &'a str,
     scope: &'static str,
 }
 
@@ -33,10 +33,30 @@ struct Series {
     sum: f64,
 }
 
+/// One series: what its requests have in common, and what was counted.
+#[derive(Debug)]
+struct Row {
+    verb: &'static str,
+    place: [Box<str>; 4],
+    scope: &'static str,
+    series: Series,
+}
+
+/// All series that have been seen, and where each is in the order of their labels.
+#[derive(Debug, Default)]
+struct Rows {
+    rows: Vec<Row>,
+    order: Vec<usize>,
+}
+
+/// Which series a request belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SeriesOf(usize);
+
 /// All series that have been seen.
 #[derive(Debug, Default)]
 pub(crate) struct RequestMetrics {
-    series: Mutex<BTreeMap<Labels, Series>>,
+    rows: Mutex<Rows>,
     reading: AtomicI64,
     changing: AtomicI64,
 }
@@ -67,17 +87,17 @@ fn reported(verb: Verb, subresource: &str) -> &'static str {
     }
 }
 
-impl Labels {
+impl<'a> Labels<'a> {
     /// The labels of a request. Paths and resources that are not served share a series, so that
     /// callers cannot make more of them; only `known` ones are named.
-    pub(crate) fn of(info: &RequestInfo, known: bool) -> Self {
+    fn of(info: &'a RequestInfo, known: bool) -> Self {
         match info {
             RequestInfo::Resource(request) if known => Self {
                 verb: reported(request.verb, &request.subresource),
-                group: request.group.clone(),
-                version: request.version.clone(),
-                resource: request.resource.clone(),
-                subresource: request.subresource.clone(),
+                group: &request.group,
+                version: &request.version,
+                resource: &request.resource,
+                subresource: &request.subresource,
                 scope: match (request.name.is_empty(), request.namespace.is_empty()) {
                     (false, _) => "resource",
                     (true, false) => "namespace",
@@ -86,12 +106,22 @@ impl Labels {
             },
             _ => Self {
                 verb: "OTHER",
-                group: String::new(),
-                version: String::new(),
-                resource: String::new(),
-                subresource: String::new(),
+                group: "",
+                version: "",
+                resource: "",
+                subresource: "",
                 scope: "",
             },
+        }
+    }
+
+    fn to_row(self) -> Row {
+        let place = [self.group, self.version, self.resource, self.subresource];
+        Row {
+            verb: self.verb,
+            place: place.map(Into::into),
+            scope: self.scope,
+            series: Series::default(),
         }
     }
 
@@ -103,6 +133,40 @@ impl Labels {
     }
 }
 
+impl Row {
+    fn labels(&self) -> Labels<'_> {
+        let [group, version, resource, subresource] = &self.place;
+        Labels {
+            verb: self.verb,
+            group,
+            version,
+            resource,
+            subresource,
+            scope: self.scope,
+        }
+    }
+}
+
+impl Rows {
+    /// The series of these labels, which nothing is made for once it is there.
+    fn find(&mut self, labels: Labels<'_>) -> usize {
+        let rows = &self.rows;
+        let at = self
+            .order
+            .binary_search_by(|at| rows[*at].labels().cmp(&labels));
+        at.map(|at| self.order[at]).unwrap_or_else(|place| {
+            self.rows.push(labels.to_row());
+            self.order.insert(place, self.rows.len() - 1);
+            self.rows.len() - 1
+        })
+    }
+
+    fn sorted(&self) -> impl Iterator<Item = (String, &Series)> {
+        let rows = self.order.iter().map(|at| &self.rows[*at]);
+        rows.map(|row| (row.labels().write(), &row.series))
+    }
+}
+
 impl RequestMetrics {
     /// A request begins.
     pub(crate) fn begin(&self, reads: bool) -> Going<'_> {
@@ -111,10 +175,17 @@ impl RequestMetrics {
         Going(going)
     }
 
+    /// The series of a request. Paths and resources that are not served share one.
+    pub(crate) fn series(&self, info: &RequestInfo, known: bool) -> SeriesOf {
+        SeriesOf(self.rows.lock().find(Labels::of(info, known)))
+    }
+
     /// A request was answered; the time of those that are long by nature says nothing.
-    pub(crate) fn done(&self, labels: Labels, code: u16, took: Option<Duration>) {
-        let mut all = self.series.lock();
-        let series = all.entry(labels).or_default();
+    pub(crate) fn done(&self, SeriesOf(at): SeriesOf, code: u16, took: Option<Duration>) {
+        let mut all = self.rows.lock();
+        let Some(Row { series, .. }) = all.rows.get_mut(at) else {
+            return;
+        };
         *series.codes.entry(code).or_default() += 1;
         let Some(took) = took.map(|took| took.as_secs_f64()) else {
             return;
@@ -128,16 +199,15 @@ impl RequestMetrics {
 
     /// The page.
     pub(crate) fn render(&self, out: &mut String) {
-        let all = self.series.lock();
+        let all = self.rows.lock();
         let _ = writeln!(out, "# TYPE {TOTAL} counter");
-        for (labels, series) in &*all {
+        for (labels, series) in all.sorted() {
             for (code, count) in &series.codes {
-                let _ = writeln!(out, "{TOTAL}{{{},code=\"{code}\"}} {count}", labels.write());
+                let _ = writeln!(out, "{TOTAL}{{{labels},code=\"{code}\"}} {count}");
             }
         }
         let _ = writeln!(out, "# TYPE {TOOK} histogram");
-        for (labels, series) in &*all {
-            let labels = labels.write();
+        for (labels, series) in all.sorted() {
             for (count, bound) in series.counts.iter().zip(BOUNDS) {
                 let _ = writeln!(out, "{TOOK}_bucket{{{labels},le=\"{bound}\"}} {count}");
             }
@@ -164,12 +234,10 @@ mod tests {
         let metrics = RequestMetrics::default();
         let info = route::resolve("GET", "/api/v1/namespaces/a/pods/b", &Query::default());
         let going = metrics.begin(true);
-        metrics.done(
-            Labels::of(&info, true),
-            200,
-            Some(Duration::from_millis(30)),
-        );
-        metrics.done(Labels::of(&info, false), 404, None);
+        let (known, unknown) = (metrics.series(&info, true), metrics.series(&info, false));
+        assert_eq!(known, metrics.series(&info, true));
+        metrics.done(known, 200, Some(Duration::from_millis(30)));
+        metrics.done(unknown, 404, None);
         let mut page = String::new();
         metrics.render(&mut page);
         drop(going);

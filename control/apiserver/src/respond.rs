@@ -55,7 +55,7 @@ impl Reply {
 
     /// A tree.
     pub(crate) fn value(code: StatusCode, value: &Value) -> Self {
-        Self::json(code, value.to_string())
+        Self::json(code, serde_json::to_vec(value).unwrap_or_default())
     }
 
     /// Plain text.
@@ -89,7 +89,12 @@ impl Reply {
 
     /// The response, packed if the client takes that and it is worth it.
     pub(crate) fn into_response(self, request: &HeaderMap) -> Response<Body> {
-        let packed = self.size >= WORTH_PACKING && takes_gzip(request);
+        self.respond(takes_gzip(request))
+    }
+
+    /// The response; packed if it may be and it is worth it.
+    pub(crate) fn respond(self, may_pack: bool) -> Response<Body> {
+        let packed = self.size >= WORTH_PACKING && may_pack;
         let body = if packed {
             gzip::pack(self.body)
         } else {
@@ -115,8 +120,8 @@ impl Reply {
 }
 
 /// The response to a failure, with what the protocol wants beside it.
-pub(crate) fn refuse(failure: &Failure, request: &HeaderMap) -> Response<Body> {
-    let mut response = Reply::failure(failure).into_response(request);
+pub(crate) fn refuse(failure: &Failure) -> Response<Body> {
+    let mut response = Reply::failure(failure).respond(false);
     if let Some(seconds) = failure.retry_after() {
         let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

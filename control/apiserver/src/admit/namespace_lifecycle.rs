@@ -27,15 +27,19 @@ pub(crate) fn decide(request: &Request<'_>, object: &Value, view: &dyn View) -> 
     if request.namespace.is_empty() || deletes || review {
         return Ok(());
     }
-    let Some(namespace) = view.find("", "namespaces", "", request.namespace) else {
+    let Some(ends) = view.namespace_ends(request.namespace) else {
         return Err(Failure::not_found("", "namespaces", request.namespace));
     };
-    let ends = fields::text(&namespace, "/status/phase") == "Terminating"
-        || fields::optional_text(&namespace, "/metadata/deletionTimestamp").is_some();
     if request.operation == Operation::Create && ends {
         return Err(being_terminated(request, object));
     }
     Ok(())
+}
+
+/// Whether a namespace is on its way out.
+pub(crate) fn ends(namespace: &Value) -> bool {
+    fields::text(namespace, "/status/phase") == "Terminating"
+        || fields::optional_text(namespace, "/metadata/deletionTimestamp").is_some()
 }
 
 fn being_terminated(request: &Request<'_>, object: &Value) -> Failure {

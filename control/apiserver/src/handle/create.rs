@@ -28,7 +28,7 @@ pub(crate) async fn answer(api: &Api, call: &Call, body: Bytes) -> Outcome<Reply
     let options = WriteOptions::read(&call.query, agent)?;
     let decoded = decode::object(&call.kind, &call.headers, &body, options.validation)?;
     let (created, warnings) = create(api, call, decoded.object, &options).await?;
-    let reply = present::tree(call, StatusCode::CREATED, created.object);
+    let reply = present::found(call, StatusCode::CREATED, created);
     Ok(reply.warning(decoded.warnings).warning(warnings))
 }
 
@@ -68,7 +68,12 @@ pub(crate) async fn create(
         }
         judge::created(call, &object)?;
         let more = admission::validate(api, &ask, &object).await?;
-        match store(api, call, stored(&call.kind, &object)?, options).await {
+        // Only a name that we made up is replaced by another.
+        let own = match generated {
+            true => object.clone(),
+            false => object.take(),
+        };
+        match store(api, call, stored(&call.kind, own)?, options).await {
             Err(failure) if generated && failure.is(Reason::AlreadyExists) => {}
             outcome => {
                 warnings.extend(more);
@@ -101,6 +106,7 @@ async fn store(api: &Api, call: &Call, object: Value, options: &WriteOptions) ->
         Err(failure) if failure.is(Reason::NotFound) => Ok(Found {
             object,
             revision: 0,
+            written: None,
         }),
         Err(failure) => Err(failure),
     }

@@ -7,6 +7,7 @@ use keelson_api::validate::{meta, names};
 use keelson_schema::strategy::NameForm;
 use keelson_schema::validate;
 use serde::Deserialize as _;
+use serde::de::value::MapDeserializer;
 use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
@@ -46,7 +47,12 @@ fn finish(call: &Call, object: &Value, errors: &ErrorList) -> Outcome<()> {
 }
 
 fn judge_metadata(call: &Call, object: &Value, errors: &mut ErrorList) -> Outcome<()> {
-    let mut read = ObjectMeta::deserialize(&object["metadata"])
+    // The owners of fields are written by this server, and are most of it.
+    let fields = object["metadata"].as_object().into_iter().flatten();
+    let fields = fields.filter(|(name, _)| *name != "managedFields");
+    let fields = fields.map(|(name, value)| (name.as_str(), value));
+    let mut read = ObjectMeta::deserialize(MapDeserializer::new(fields))
+        .map_err(|error: serde_json::Error| error)
         .map_err(|error| Failure::bad_request(format!("metadata: {error}")))?;
     if !call.kind.is_namespaced() {
         // The rule below is for what lives in a namespace.

@@ -3,16 +3,22 @@
 use serde_json::{Value, json};
 
 /// The new object of a write to `part`: the old one with what the part owns taken from `new`.
-pub(crate) fn merge(part: &str, new: &Value, old: &Value) -> Value {
+pub(crate) fn merge(part: &str, mut new: Value, old: &Value) -> Value {
+    if !matches!(
+        part,
+        "ephemeralcontainers" | "finalize" | "resize" | "approval"
+    ) {
+        return new;
+    }
     let mut merged = old.clone();
     match part {
-        "ephemeralcontainers" => take(&mut merged, new, &["spec", "ephemeralContainers"]),
-        "finalize" => take(&mut merged, new, &["spec", "finalizers"]),
-        "resize" => resize(&mut merged, new),
-        "approval" => take(&mut merged, new, &["status", "conditions"]),
-        _ => return new.clone(),
+        "ephemeralcontainers" => take(&mut merged, &new, &["spec", "ephemeralContainers"]),
+        "finalize" => take(&mut merged, &new, &["spec", "finalizers"]),
+        "resize" => resize(&mut merged, &new),
+        "approval" => take(&mut merged, &new, &["status", "conditions"]),
+        _ => {}
     }
-    merged["metadata"] = new["metadata"].clone();
+    merged["metadata"] = new["metadata"].take();
     merged
 }
 
@@ -85,7 +91,7 @@ mod tests {
     use super::*;
 
     fn check(part: &str, new: Value, old: Value, expected: Value) {
-        assert_eq!(merge(part, &new, &old), expected, "{part}");
+        assert_eq!(merge(part, new, &old), expected, "{part}");
     }
 
     #[test]

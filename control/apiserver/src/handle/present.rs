@@ -1,5 +1,7 @@
 //! Objects in the form that the client asked for. Pure.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use keelson_schema::table::{self, IncludeObject};
@@ -8,6 +10,8 @@ use serde_json::{Value, json};
 use crate::failure::{Failure, Outcome};
 use crate::handle::Call;
 use crate::kinds::{Kind, served};
+use crate::object::splice;
+use crate::registry::Found;
 use crate::respond::negotiate::{Form, Include, MetaVersion};
 use crate::respond::{Output, Reply};
 
@@ -17,6 +21,16 @@ pub(crate) fn stored(call: &Call, code: StatusCode, json: Bytes) -> Outcome<Repl
         return Ok(Reply::json(code, json));
     }
     Ok(tree(call, code, parse(&json)?))
+}
+
+/// An object that was read or written: what was written is not written anew.
+pub(crate) fn found(call: &Call, code: StatusCode, found: Found) -> Reply {
+    match &found.written {
+        Some(bytes) if is_plain(&call.kind, call.output) && !call.output.pretty => {
+            Reply::json(code, splice(bytes, found.revision))
+        }
+        _ => tree(call, code, found.object),
+    }
 }
 
 /// Whether stored bytes are what the client asked for.
@@ -37,10 +51,18 @@ pub(crate) fn written(output: Output, code: StatusCode, value: &Value) -> Reply 
     Reply::value(code, value)
 }
 
+/// An object in the kind's version; one that cannot be converted is shown as it is kept.
+fn in_version(kind: &Kind, object: Value) -> Value {
+    let converted = match served(kind, &object) {
+        Ok(Cow::Owned(converted)) => Some(converted),
+        _ => None,
+    };
+    converted.unwrap_or(object)
+}
+
 /// An object in the form that was asked for.
 pub(crate) fn shaped(call: &Call, object: Value) -> Value {
-    // An object that cannot be converted is shown as it is kept.
-    let object = served(&call.kind, &object).unwrap_or(object);
+    let object = in_version(&call.kind, object);
     match call.output.form {
         Form::Whole => object,
         Form::Table(version, include) => {
@@ -79,7 +101,7 @@ pub(crate) fn list(call: &Call, objects: Vec<Value>, metadata: Value) -> Value {
     let kind = &call.kind;
     let objects: Vec<Value> = objects
         .into_iter()
-        .map(|object| served(kind, &object).unwrap_or(object))
+        .map(|object| in_version(kind, object))
         .collect();
     match call.output.form {
         Form::Whole => json!({

@@ -57,7 +57,7 @@ pub(crate) struct Done {
 
 impl Done {
     fn reply(self, call: &Call) -> Reply {
-        let reply = present::tree(call, self.code, self.found.object);
+        let reply = present::found(call, self.code, self.found);
         reply.warning(self.warnings)
     }
 }
@@ -124,8 +124,8 @@ pub(crate) async fn change(
     let attempt = api.registry.attempt(&call.kind, call.namespace(), name);
     let mut attempt = attempt.await?;
     loop {
-        let old = &attempt.current.object;
-        let old = &served(&call.kind, old)?;
+        let found = served(&call.kind, &attempt.current.object)?;
+        let old = &*found;
         let new = next(old)?;
         check_conditions(call, &new, old, version)?;
         let ask = Ask {
@@ -149,6 +149,7 @@ pub(crate) async fn change(
             return Ok(done(Found {
                 object: new,
                 revision: attempt.current.revision,
+                written: None,
             }));
         }
         let service = allocate::is_service(&call.kind) && call.request.subresource.is_empty();
@@ -158,22 +159,22 @@ pub(crate) async fn change(
         };
         let gone = metadata::is_going(old) && delete::is_done(&new);
         let same = write::is_same(&new, old);
-        let new = stored(&call.kind, &new)?;
+        let new = stored(&call.kind, new)?;
         let decided = match (gone, same) {
             (true, _) => Next::Remove(new),
             (false, true) => Next::Keep,
             (false, false) => Next::Put(new),
         };
-        let old = old.clone();
+        let taken = taken.map(|taken| (taken, old.clone()));
         let committed = attempt.commit(decided).await;
         match (&committed, taken) {
-            (Ok(Some(Changed::Removed(_))), Some(_)) => {
+            (Ok(Some(Changed::Removed(_))), Some((_, old))) => {
                 allocate::settle(&api.registry, &old, &Value::Null).await;
             }
-            (Ok(Some(Changed::Now(found))), Some(_)) => {
+            (Ok(Some(Changed::Now(found))), Some((_, old))) => {
                 allocate::settle(&api.registry, &old, &found.object).await;
             }
-            (_, Some(taken)) => allocate::give_back(&api.registry, taken).await,
+            (_, Some((taken, _))) => allocate::give_back(&api.registry, taken).await,
             (_, None) => {}
         }
         if let Some(changed) = committed? {
@@ -201,7 +202,7 @@ fn check_conditions(call: &Call, new: &Value, old: &Value, version: &str) -> Out
 /// Gives a new version what it has from the old one, its defaults and its owners.
 fn prepare(call: &Call, options: &WriteOptions, new: Value, old: &Value) -> Value {
     let part = call.request.subresource.as_str();
-    let mut new = parts::merge(part, &new, old);
+    let mut new = parts::merge(part, new, old);
     metadata::set(&mut new, "name", old["metadata"]["name"].clone());
     create::fill_in(call, &mut new);
     let dated = &*call.kind.group == "certificates.k8s.io";
