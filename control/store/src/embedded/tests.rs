@@ -263,7 +263,7 @@ async fn large_values_are_kept_and_forgotten_in_pieces() {
 async fn the_file_is_not_much_larger_than_what_is_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let (count, size) = (2000, 2200);
+    let (count, size) = (300, 2200);
     for number in 0..count {
         let (key, bytes) = (key(&format!("{number:06}")), Bytes::from(vec![b'x'; size]));
         store.create(&key, bytes, Write::relaxed()).await.unwrap();

@@ -15,6 +15,9 @@ use crate::{Change, Deleted, Entry, Error, Key, Revision, Write};
 /// How many revisions are set aside for writes that are answered before they are on disk.
 pub const SET_ASIDE: u64 = 100_000;
 
+/// Records that are read before the first of them is swept.
+const AT_ONCE: usize = 16;
+
 /// The engine's numbers, as of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
@@ -321,6 +324,16 @@ impl<'t> Transaction<'t> {
     /// Removes what only revisions before the compacted one need, looking at no more than `max`
     /// records. When the past takes more than `limit` bytes, compaction moves on by itself.
     pub fn sweep(&mut self, max: usize, limit: u64) -> Result<(), Fault> {
+        // A few at a time: when enough is forgotten, the next need not be read.
+        let mut left = max;
+        while left > 0 && !self.sweep_some(left.min(AT_ONCE), limit)? {
+            left -= left.min(AT_ONCE);
+        }
+        Ok(())
+    }
+
+    /// Looks at `max` records; answers whether nothing is left to be done.
+    fn sweep_some(&mut self, max: usize, limit: u64) -> Result<bool, Fault> {
         let mut rows = Vec::new();
         let end = if self.position.history > limit {
             self.position.revision
@@ -328,7 +341,7 @@ impl<'t> Transaction<'t> {
             self.position.compacted
         };
         if self.position.swept >= end {
-            return Ok(());
+            return Ok(true);
         }
         for row in self.records.range(self.position.swept + 1..=end)?.take(max) {
             let (revision, bytes) = row?;
@@ -345,7 +358,7 @@ impl<'t> Transaction<'t> {
         let done = rows.len() < max;
         for (revision, key, deletion, previous) in rows {
             if revision > self.position.compacted && self.position.history <= limit {
-                return Ok(());
+                return Ok(true);
             }
             self.forget(&key, previous)?;
             if deletion {
@@ -357,7 +370,7 @@ impl<'t> Transaction<'t> {
         if done {
             self.position.swept = self.position.compacted;
         }
-        Ok(())
+        Ok(done)
     }
 
     fn forget(&mut self, key: &str, revision: u64) -> Result<(), Fault> {
