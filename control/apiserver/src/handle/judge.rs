@@ -52,8 +52,7 @@ fn judge_metadata(call: &Call, object: &Value, errors: &mut ErrorList) -> Outcom
     let fields = fields.filter(|(name, _)| *name != "managedFields");
     let fields = fields.map(|(name, value)| (name.as_str(), value));
     let mut read = ObjectMeta::deserialize(MapDeserializer::new(fields))
-        .map_err(|error: serde_json::Error| error)
-        .map_err(|error| Failure::bad_request(format!("metadata: {error}")))?;
+        .map_err(|error: serde_json::Error| Failure::bad_request(format!("metadata: {error}")))?;
     if !call.kind.is_namespaced() {
         // The rule below is for what lives in a namespace.
         read.namespace = Some("default".to_owned());
