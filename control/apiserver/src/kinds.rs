@@ -231,7 +231,7 @@ impl Kinds {
     /// The kind under its other groups and versions.
     pub(crate) fn twins(&self, kind: &Kind) -> Vec<Arc<Kind>> {
         let custom = self.custom.read();
-        let all = self.builtin.values().chain(custom.values());
+        let all = self.builtin.0.iter().chain(&*custom.0);
         let version = kind.api_version();
         let mut twins: Vec<_> = all
             .filter(|other| other.prefix == kind.prefix && other.api_version() != version)
