@@ -234,11 +234,7 @@ impl Simulation {
         action: &Action,
     ) -> Option<Result<Done, FailReason>> {
         Some(match action {
-            Action::SetUpCgroup => {
-                let bounds = self.calls.get(&number)?.resources;
-                self.world.make_cgroup(bounds);
-                Ok(Done::Cgroup)
-            }
+            Action::SetUpCgroup => Ok(self.make_cgroup(number)),
             Action::Resize { pod, containers } => self.resize(pod.to, containers),
             Action::SetUpVolumes => {
                 (self.world.volumes, self.world.files) = (true, true);

@@ -4,20 +4,20 @@ use keelson_kubelet::model::resources::ContainerChange;
 use keelson_kubelet::model::{Done, FailReason, Resources};
 
 use super::Simulation;
-use crate::world::World;
-
-impl World {
-    /// One that is there is not squeezed.
-    pub fn make_cgroup(&mut self, bounds: Resources) {
-        self.bounds = match self.cgroup {
-            true => self.bounds.most(bounds),
-            false => bounds,
-        };
-        self.cgroup = true;
-    }
-}
 
 impl Simulation {
+    /// One that is there is not squeezed.
+    pub(super) fn make_cgroup(&mut self, number: u64) -> Done {
+        let call = self.calls.get(&number);
+        let bounds = call.map_or(Resources::default(), |call| call.resources);
+        self.world.bounds = match self.world.cgroup {
+            true => self.world.bounds.most(bounds),
+            false => bounds,
+        };
+        self.world.cgroup = true;
+        Done::Cgroup
+    }
+
     pub(super) fn resize(
         &mut self,
         bounds: Resources,
