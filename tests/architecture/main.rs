@@ -2,6 +2,7 @@
 //! They read the sources and `cargo metadata`; they know nothing about what the code does.
 
 mod budgets;
+mod conformance;
 mod dependencies;
 mod docs;
 mod pure_modules;
