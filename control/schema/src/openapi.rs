@@ -6,6 +6,7 @@
 
 mod definitions;
 mod operations;
+mod protobuf;
 
 use serde_json::{Map, Value, json};
 
@@ -106,6 +107,13 @@ pub fn v2<'a>(
         }},
         "security": [{"BearerToken": []}],
     })
+}
+
+/// The answer of [`v2`] as the protobuf message that Go clients ask for, gnostic's
+/// `openapi.v2.Document`.
+#[must_use]
+pub fn v2_protobuf(document: &Value) -> Vec<u8> {
+    protobuf::document(document)
 }
 
 fn document(dialect: Dialect, rows: &[&Resource], customs: &[&CustomVersion]) -> (Value, Value) {

@@ -21,7 +21,12 @@ use crate::failure::{Failure, Outcome};
 use crate::handle::discovery;
 use crate::handle::path::VERSION;
 use crate::kinds::Kind;
-use crate::respond::{Reply, takes_gzip};
+use crate::respond::{Reply, header_text, takes_gzip};
+
+/// What Go clients take of version 2, and what such an answer is called: the `@` of the first is
+/// not allowed in a media type.
+const PROTOBUF: &str = "com.github.proto-openapi.spec.v2";
+const PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// The documents that were asked for, packed, and the state of the kinds they are of.
 #[derive(Default)]
@@ -53,27 +58,48 @@ pub(crate) fn answer(api: &Api, path: &str, headers: &HeaderMap) -> Outcome<Resp
         let index = openapi::index(&groups, |root| hash(root, generation));
         return Ok(Reply::value(StatusCode::OK, &index).into_response(headers));
     }
-    let packed = match api.openapi.find(generation, path) {
-        Some(packed) => packed,
-        None => {
-            let document = build(api, path)?;
-            let packed = pack(document.to_string().as_bytes())?;
-            api.openapi.keep(generation, path, &packed);
-            packed
+    let in_protobuf =
+        path == "openapi/v2" && header_text(headers, header::ACCEPT).contains(PROTOBUF);
+    let packed = find_or_build(api, generation, path, in_protobuf)?;
+    let reply = |bytes: Bytes| {
+        let reply = Reply::json(StatusCode::OK, bytes);
+        if in_protobuf {
+            reply.typed(PROTOBUF_ANSWER)
+        } else {
+            reply
         }
     };
     if !takes_gzip(headers) {
         let mut plain = Vec::new();
         let unpacked = GzDecoder::new(&packed[..]).read_to_end(&mut plain);
         unpacked.map_err(Failure::internal)?;
-        return Ok(Reply::json(StatusCode::OK, plain).into_response(headers));
+        return Ok(reply(plain.into()).into_response(headers));
     }
-    let mut response = Reply::json(StatusCode::OK, packed).into_response(&HeaderMap::new());
+    let mut response = reply(packed).into_response(&HeaderMap::new());
     let gzip = HeaderValue::from_static("gzip");
     response
         .headers_mut()
         .insert(header::CONTENT_ENCODING, gzip);
     Ok(response)
+}
+
+fn find_or_build(api: &Api, generation: u64, path: &str, in_protobuf: bool) -> Outcome<Bytes> {
+    let name = if in_protobuf {
+        "openapi/v2 in protobuf"
+    } else {
+        path
+    };
+    if let Some(packed) = api.openapi.find(generation, name) {
+        return Ok(packed);
+    }
+    let document = build(api, path)?;
+    let packed = if in_protobuf {
+        pack(&openapi::v2_protobuf(&document))?
+    } else {
+        pack(document.to_string().as_bytes())?
+    };
+    api.openapi.keep(generation, name, &packed);
+    Ok(packed)
 }
 
 fn build(api: &Api, path: &str) -> Outcome<serde_json::Value> {

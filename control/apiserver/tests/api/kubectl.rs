@@ -283,3 +283,28 @@ async fn custom_resources_are_defined_and_used() {
     let gone = kubectl.run("get foos", "").await;
     assert!(!gone.status.success());
 }
+
+/// kubectl checks a list by the version 2 document, which it takes in protobuf alone.
+#[tokio::test]
+#[ignore = "needs kubectl: make test"]
+async fn lists_are_applied_after_a_check_by_the_document() {
+    let server = Server::start().await;
+    let kubectl = Kubectl::of(&server);
+    let map = |name: &str, field: &str| {
+        format!(
+            "- {{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, {field}: {{a: b}}}}\n"
+        )
+    };
+    let list = |items: &str| format!("apiVersion: v1\nkind: List\nitems:\n{items}");
+    let two = list(&(map("one", "data") + &map("two", "data")));
+    let made = kubectl.good("apply -f INPUT", &two).await;
+    assert_eq!(made, "configmap/one created\nconfigmap/two created\n");
+    let refused = kubectl
+        .run("apply -f INPUT", &list(&map("three", "dota")))
+        .await;
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && error.contains("unknown field"),
+        "{error}"
+    );
+}

@@ -186,3 +186,82 @@ fn the_index_names_every_document() {
     );
     assert!(index["paths"]["apis/apps/v1"].is_object());
 }
+
+/// The fields of a protobuf message that hold bytes, by number.
+fn fields(mut message: &[u8]) -> Vec<(u64, &[u8])> {
+    fn varint(message: &mut &[u8]) -> u64 {
+        let mut value = 0;
+        for shift in (0..).step_by(7) {
+            let byte = message[0];
+            *message = &message[1..];
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        value
+    }
+    let mut found = Vec::new();
+    while !message.is_empty() {
+        let key = varint(&mut message);
+        match key & 7 {
+            0 => drop(varint(&mut message)),
+            1 => message = &message[8..],
+            _ => {
+                let size = usize::try_from(varint(&mut message)).unwrap();
+                found.push((key >> 3, &message[..size]));
+                message = &message[size..];
+            }
+        }
+    }
+    found
+}
+
+fn field(message: &[u8], number: u64) -> &[u8] {
+    let mut found = fields(message).into_iter();
+    found.find(|(own, _)| *own == number).unwrap().1
+}
+
+/// The message of a name, among pairs of names and messages.
+fn of_name<'a>(pairs: &'a [u8], name: &str) -> &'a [u8] {
+    let mut found = fields(pairs).into_iter().map(|(_, pair)| pair);
+    let pair = found.find(|pair| field(pair, 1) == name.as_bytes());
+    field(pair.unwrap(), 2)
+}
+
+#[test]
+fn version_2_says_the_same_in_protobuf() {
+    let custom = CustomKind::read(&json!({
+        "spec": {"group": "stable.example.com", "scope": "Namespaced",
+            "names": {"plural": "crontabs", "singular": "crontab", "kind": "CronTab", "listKind": "CronTabList"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "description": "wanted", "required": ["size"], "properties": {
+                        "size": {"type": "integer", "minimum": 1, "maximum": 9, "default": 3},
+                        "word": {"type": "string", "pattern": "^a", "maxLength": 7, "enum": ["ab", "ac"]},
+                        "more": {"type": "object", "additionalProperties": {"type": "string"}},
+                        "any": {"x-kubernetes-preserve-unknown-fields": true},
+                        "list": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                    }},
+                }}},
+            }],
+        },
+    }));
+    let document = v2(RELEASE, builtin(), &custom.versions);
+    // That no field lacks a number is asserted where messages are written.
+    let message = super::v2_protobuf(&document);
+    assert_eq!(field(&message, 1), b"2.0");
+    let definitions = field(&message, 9);
+    let count = document["definitions"].as_object().unwrap().len();
+    assert_eq!(fields(definitions).len(), count);
+    let pod = of_name(definitions, "io.k8s.api.core.v1.Pod");
+    let spec = of_name(field(pod, 25), "spec");
+    let to_spec = field(spec, 1);
+    assert_eq!(to_spec, b"#/definitions/io.k8s.api.core.v1.PodSpec");
+    let paths = fields(field(&message, 8));
+    let count = document["paths"].as_object().unwrap().len();
+    assert_eq!(
+        paths.iter().filter(|(number, _)| *number == 2).count(),
+        count
+    );
+}
