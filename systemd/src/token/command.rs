@@ -72,14 +72,20 @@ pub struct Delete {
     place: Where,
 }
 
+/// The longest life that is taken for meant, a hundred years: the end of a longer one may be no date,
+/// and a token must not last for ever because of that.
+const LONGEST: SignedDuration = SignedDuration::from_hours(100 * 365 * 24);
+
 /// A duration as `24h0m0s`; 0 needs no unit.
 fn duration(text: &str) -> Result<SignedDuration, String> {
     if text == "0" {
         return Ok(SignedDuration::ZERO);
     }
     match text.parse::<SignedDuration>() {
-        Ok(span) if !span.is_negative() => Ok(span),
-        _ => Err("write a duration such as 24h or 30m, or 0 for ever".to_owned()),
+        Ok(span) if !span.is_negative() && span <= LONGEST => Ok(span),
+        _ => {
+            Err("write a duration such as 24h or 30m, at most 100 years, or 0 for ever".to_owned())
+        }
     }
 }
 
@@ -235,5 +241,21 @@ async fn forget(client: &Client, word: &str) -> Result<(), CommandError> {
         }
         Err(error) if error.is_not_found() => Err(CommandError::Absent(id.to_owned())),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives_of_tokens() {
+        for (text, hours) in [("0", 0), ("24h0m0s", 24), ("876000h", 876_000)] {
+            let expected = Ok(SignedDuration::from_hours(hours));
+            assert_eq!(duration(text), expected, "{text}");
+        }
+        for text in ["", "-1h", "tomorrow", "876001h", "2000000000000h"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 }
